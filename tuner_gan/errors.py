@@ -1,0 +1,47 @@
+"""Every error that tuner_gan raises on purpose.
+
+    TunerGANError
+    ├── ConfigError (ValueError)       a setting, flag, TOML value or search space
+    ├── DatasetError (ValueError)      images or labels that cannot be used
+    ├── QualityError (ValueError)      features, a score or a classifier that cannot be used
+    ├── ProjectError (OSError)         a project folder that cannot be read, written or continued
+    ├── SelectionError (LookupError)   a trial or a column that is not there
+    └── SearchError (RuntimeError)     a search that ended without one usable trial
+
+Each carries one sentence: what was expected, what came, what to do. The command line prints that
+sentence and ends with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class TunerGANError(Exception):
+    """Base of all errors below; catching it catches them all."""
+
+    exit_code: int = 2
+
+
+class ConfigError(TunerGANError, ValueError):
+    """A setting, a flag, a TOML value or a search space is not valid."""
+
+
+class DatasetError(TunerGANError, ValueError):
+    """Images or labels cannot be used."""
+
+
+class QualityError(TunerGANError, ValueError):
+    """Features, a score or a reference classifier cannot be used."""
+
+
+class ProjectError(TunerGANError, OSError):
+    """A project folder cannot be read, written or continued."""
+
+
+class SelectionError(TunerGANError, LookupError):
+    """A trial or a column was asked for that is not there."""
+
+
+class SearchError(TunerGANError, RuntimeError):
+    """A search ended without one usable trial."""
+
+    exit_code = 3

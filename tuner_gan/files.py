@@ -1,0 +1,161 @@
+"""The files of a project folder: their names, and writing them so that a crash loses nothing.
+
+Standard library and `filelock` only, so that reading results loads no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tuner_gan.errors import ProjectError
+
+SCHEMA = 1
+"""Version of `search.json` and `record.json`; a reader refuses a newer one."""
+
+SEARCH = "search.json"
+"""Resolved configuration, package versions, fingerprints of data and classifier, seed."""
+CLASSIFIER_DIR = "classifier"
+CLASSIFIER_MODEL = "classifier.keras"
+REFERENCE = "reference.npz"
+"""Features of the reference images, in `classifier/`."""
+CARD = "card.json"
+"""Fingerprint, held-out accuracy and floors of the reference classifier, in `classifier/`."""
+TRIAL_PREFIX = "trial_"
+RECORD = "record.json"
+"""A trial's status, score, hyperparameters, times, seeds, sizes, message and executions."""
+ARCHITECTURE = "architecture.json"
+HISTORY = "history.csv"
+"""One row an epoch and execution."""
+GENERATOR = "generator.keras"
+"""The averaged generator at the best epoch of the best execution."""
+STATE = "state.weights.h5"
+"""The whole GAN with both optimizers at the end of the last epoch, for resuming."""
+SAMPLES = "samples.png"
+"""An 8 x 8 grid from the same latents in every trial."""
+BEST_DIR = "best"
+MODEL_CARD = "model_card.md"
+LOCK = ".lock"
+PROCESS = ".pid"
+"""Process id of the search that holds the lock."""
+
+
+def trial_dir(project: Path, trial_id: str) -> Path:
+    """Returns the folder of one trial (not created)."""
+    return project / f"{TRIAL_PREFIX}{trial_id}"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it is flushed and renamed to `path`.
+
+    The temporary name keeps the suffix, because Keras chooses its format by it. When the body
+    raises, `path` is left as it was.
+    """
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as JSON, atomically; NaN and infinity raise ValueError instead of being written."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        ProjectError: the file is missing, damaged, no object, or of a newer schema.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ProjectError(f"{path} is damaged: expected JSON, but {error}.") from error
+    if not isinstance(value, dict):
+        raise ProjectError(f"{path} is damaged: expected a JSON object, got a {type(value).__name__}.")
+    schema = value.get("schema", SCHEMA)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ProjectError(
+            f"{path} has schema {schema!r}, and this version of tuner_gan reads up to {SCHEMA}: "
+            "install a newer tuner_gan."
+        )
+    return value
+
+
+def create_folder(path: Path) -> None:
+    """Creates `path` and its parents, and checks that files can be written there.
+
+    Raises:
+        ProjectError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{secrets.token_hex(4)}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ProjectError(
+            f"{path} cannot be written ({error.strerror or error}): choose another folder."
+        ) from error
+
+
+@contextlib.contextmanager
+def search_lock(project: Path) -> Iterator[None]:
+    """Holds the project for one search, so that a second one is refused.
+
+    The operating system releases the lock when the process ends, however it ends.
+
+    Raises:
+        ProjectError: another process holds it; the message names that process.
+    """
+    import filelock
+
+    lock = filelock.FileLock(project / LOCK, timeout=1)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        with contextlib.suppress(OSError):
+            holder = (project / PROCESS).read_text(encoding="utf-8").strip()
+            raise ProjectError(
+                f"{project} is in use by a search with process id {holder}: wait for it, or choose another --name."
+            ) from None
+        raise ProjectError(f"{project} is in use by another search: wait for it, or choose another --name.") from None
+    try:
+        write_text(project / PROCESS, f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def is_searching(project: Path) -> bool:
+    """Tells whether a living process holds the search lock. A copy or a read-only project is at rest."""
+    import filelock
+
+    if not (project / LOCK).exists() or not os.access(project / LOCK, os.W_OK):
+        return False
+    try:
+        with filelock.FileLock(project / LOCK, timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
