@@ -1,0 +1,425 @@
+"""A project folder as plain data: one `TrialRecord` a trial, and the rows of its history.
+
+Standard library only, because the search writes `record.json` through the same classes that read it.
+Nothing that lies in a folder makes reading fail: a damaged file costs a warning and its own trial.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError
+from tuner_gan.results.checks import (
+    Value,
+    as_integer,
+    as_number,
+    as_numbers,
+    as_object,
+    as_text,
+    as_time,
+    as_values,
+    one_of,
+    read_key,
+)
+
+COMPLETED, PRUNED, FAILED = "COMPLETED", "PRUNED", "FAILED"
+RUNNING, INTERRUPTED, UNREADABLE = "RUNNING", "INTERRUPTED", "UNREADABLE"
+STATUSES = (COMPLETED, PRUNED, FAILED, RUNNING, INTERRUPTED, UNREADABLE)
+ORIGINS = ("baseline", "search", "finalist")
+DIRECTIONS = ("min", "max")
+HISTORY_FIXED = ("execution", "epoch", "step", "seconds", "d_loss", "g_loss")
+"""Columns every history.csv starts with; columns named `metric.*` follow."""
+HISTORY_INTEGERS = HISTORY_FIXED[:3]
+METRIC = "metric."
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """One training of a trial's architecture from one seed; unknown values are None."""
+
+    execution: int
+    seed: int | None = None
+    score: float | None = None
+    best_epoch: int | None = None
+    epochs: int | None = None
+    duration_s: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object) -> ExecutionRecord:
+        """Checks and reads one entry of `executions` in record.json.
+
+        Raises:
+            ProjectError: a key is missing or of the wrong type.
+        """
+        raw = as_object(value)
+        return cls(
+            execution=read_key(raw, "execution", as_integer),
+            seed=read_key(raw, "seed", as_integer, optional=True),
+            score=read_key(raw, "score", as_number, optional=True),
+            best_epoch=read_key(raw, "best_epoch", as_integer, optional=True),
+            epochs=read_key(raw, "epochs", as_integer, optional=True),
+            duration_s=read_key(raw, "duration_s", as_number, optional=True),
+            metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
+        )
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial, as record.json tells it; what is unknown (yet) is None.
+
+    Attributes:
+        folder: the trial's own folder, `PROJECT/trial_ID`.
+        origin: baseline, search or finalist; None only in an UNREADABLE record.
+        score: the objective; `score_std` is its standard deviation over several executions.
+        best_epoch: epoch of the best score, counted from 1, in execution `best_execution`.
+        started_at: ISO 8601 with a time zone.
+        hyperparameters: the active ones only.
+        message: why the trial failed, was interrupted or cannot be read.
+    """
+
+    folder: Path
+    trial_id: str
+    status: str
+    origin: str | None
+    score: float | None = None
+    score_std: float | None = None
+    best_epoch: int | None = None
+    epochs: int | None = None
+    best_execution: int | None = None
+    started_at: str | None = None
+    duration_s: float | None = None
+    seed: int | None = None
+    generator_params: int | None = None
+    discriminator_params: int | None = None
+    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str | None = None
+    executions: tuple[ExecutionRecord, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: object, folder: Path) -> TrialRecord:
+        """Checks and reads the content of `folder`/record.json.
+
+        Raises:
+            ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
+        """
+        raw = as_object(value)
+        record = cls(
+            folder=folder,
+            trial_id=read_key(raw, "trial_id", as_text),
+            status=read_key(raw, "status", one_of(STATUSES[:-1])),
+            origin=read_key(raw, "origin", one_of(ORIGINS)),
+            score=read_key(raw, "score", as_number, optional=True),
+            score_std=read_key(raw, "score_std", as_number, optional=True),
+            best_epoch=read_key(raw, "best_epoch", as_integer, optional=True),
+            epochs=read_key(raw, "epochs", as_integer, optional=True),
+            best_execution=read_key(raw, "best_execution", as_integer, optional=True),
+            started_at=read_key(raw, "started_at", as_time, optional=True),
+            duration_s=read_key(raw, "duration_s", as_number, optional=True),
+            seed=read_key(raw, "seed", as_integer, optional=True),
+            generator_params=read_key(raw, "generator_params", as_integer, optional=True),
+            discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
+            hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},
+            metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
+            message=read_key(raw, "message", as_text, optional=True),
+            executions=read_key(raw, "executions", _executions, optional=True) or (),
+        )
+        if folder.name != files.TRIAL_PREFIX + record.trial_id:
+            raise ProjectError(f"'trial_id' is {record.trial_id!r}, which is not the trial of the folder {folder.name}")
+        return record
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of record.json; `from_json` gives back an equal record."""
+        content = {key: value for key, value in vars(self).items() if key != "folder"}
+        content["hyperparameters"] = dict(self.hyperparameters)
+        content["metrics"] = dict(self.metrics)
+        content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
+        return {"schema": files.SCHEMA, **content}
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project folder held when it was read.
+
+    Attributes:
+        folder: as the user gave it.
+        search: the content of search.json; a damaged part is left out.
+        trials: in the order of their ids.
+        searching: whether a living process was searching in it.
+    """
+
+    folder: Path
+    search: Mapping[str, Any]
+    trials: list[TrialRecord]
+    searching: bool
+
+    @property
+    def objective(self) -> str:
+        """Name of the metric that trials are ranked by."""
+        return str(self.search["objective"]["name"]) if "objective" in self.search else "fcd"
+
+    @property
+    def direction(self) -> str:
+        """Whether a lower ("min") or a higher ("max") score is better."""
+        return str(self.search["objective"]["direction"]) if "objective" in self.search else "min"
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that search.json announces."""
+        return list(self.search.get("metrics", ()))
+
+    @property
+    def space(self) -> list[dict[str, Any]]:
+        """Entries of the search space: each a dict with at least a `name`; a name may come up twice."""
+        return list(self.search.get("space", {}).get("hyperparameters", ()))
+
+    @property
+    def floor(self) -> float | None:
+        """Score of held-out real images under the objective, where it is known."""
+        floors = self.search.get("classifier", {}).get("floor")
+        floor = floors.get(self.objective) if isinstance(floors, dict) else None
+        return float(floor) if isinstance(floor, int | float) and math.isfinite(floor) else None
+
+
+def write_record(folder: Path, record: TrialRecord) -> None:
+    """Writes `record` to `folder`/record.json, atomically.
+
+    Args:
+        folder: the trial's folder, `files.trial_dir(project, trial_id)`; it exists.
+        record: its `folder` is not written.
+
+    Raises:
+        ProjectError: the record would not be readable again, such as a score that is NaN.
+    """
+    content = record.to_json()
+    try:
+        TrialRecord.from_json(content, folder)
+    except ProjectError as error:
+        raise ProjectError(f"{folder / files.RECORD} is not written: {error}.") from error
+    files.write_json(folder / files.RECORD, content)
+
+
+def read_project(folder: str | Path) -> Project:
+    """Reads a project folder, be it running, finished, killed or copied; it writes nothing.
+
+    A trial that cannot be read is listed as UNREADABLE. A trial that says RUNNING while no living
+    process holds the search lock is INTERRUPTED.
+
+    Raises:
+        ProjectError: the folder does not exist, cannot be listed or has no search.json.
+    """
+    folder = Path(folder)
+    try:
+        inside = sorted(folder.iterdir())
+    except FileNotFoundError:
+        raise ProjectError(f"{folder} does not exist: pass the folder of a search, such as runs/NAME.") from None
+    except OSError as error:
+        raise ProjectError(
+            f"{folder} is no folder that can be read ({error.strerror or error}): "
+            "pass the folder of a search, such as runs/NAME."
+        ) from error
+    if folder / files.SEARCH not in inside:
+        found = [str(path) for path in inside if path.is_dir() and (path / files.SEARCH).is_file()][:3]
+        raise ProjectError(
+            f"{folder} is no tuner_gan project (it has no {files.SEARCH}): "
+            f"pass the folder of a search, such as {' or '.join(found) or 'runs/NAME'}."
+        )
+    # Asked before the records are read: a trial that ends in between is then never called interrupted.
+    searching = files.is_searching(folder)
+    search = _read_search(folder / files.SEARCH)
+    found_trials = (_read_trial(path, searching) for path in inside if _is_trial(path))
+    trials = sorted((trial for trial in found_trials if trial is not None), key=_id_order)
+    return Project(folder, search, trials, searching)
+
+
+def rank(trials: Iterable[TrialRecord], direction: str) -> list[tuple[int | None, TrialRecord]]:
+    """Orders trials best first.
+
+    COMPLETED trials come by score, then PRUNED ones by score, ties by trial id. The others, and
+    those without a score, follow in the order of their ids with the rank None.
+
+    Args:
+        direction: "min" when a lower score is better, "max" when a higher one is.
+
+    Returns:
+        Pairs of a rank, counted from 1, and its trial.
+    """
+    sign = -1.0 if direction == "max" else 1.0
+
+    def order(trial: TrialRecord) -> tuple[bool, float, tuple[bool, int, str]]:
+        return trial.status == PRUNED, sign * (trial.score or 0.0), _id_order(trial)
+
+    every = list(trials)
+    ranked = sorted((t for t in every if _is_ranked(t)), key=order)
+    others = sorted((t for t in every if not _is_ranked(t)), key=_id_order)
+    return [*enumerate(ranked, start=1), *((None, trial) for trial in others)]
+
+
+def read_history(trial: TrialRecord) -> list[dict[str, int | float | None]]:
+    """Reads the rows of a trial's history.csv, one an epoch and execution, in the order of the file.
+
+    A row that cannot be read is left out with a warning; so is a last line without its end, because
+    its last number may be cut. An empty or non-finite cell is None.
+
+    Returns:
+        Dicts with the keys of the file's header: `HISTORY_FIXED`, then `metric.*`. A missing file
+        and one with a wrong header give no rows.
+    """
+    path = trial.folder / files.HISTORY
+    try:
+        lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _warn(f"{path} cannot be read ({error.strerror or error}): trial {trial.trial_id} has no history.")
+        return []
+    cut = lines.pop() != ""
+    header = _cells(lines[0]) if lines else []
+    fixed = len(HISTORY_FIXED)
+    known = tuple(header[:fixed]) == HISTORY_FIXED and all(name.startswith(METRIC) for name in header[fixed:])
+    if not known or len(set(header)) < len(header):
+        _warn(
+            f"{path} is damaged: expected a header that starts with {','.join(HISTORY_FIXED)}, so trial "
+            f"{trial.trial_id} has no history."
+        )
+        return []
+    rows = [_history_row(header, _cells(line)) for line in lines[1:]]
+    kept = [row for row in rows if row is not None]
+    lost = len(rows) - len(kept) + cut
+    if lost:
+        _warn(f"{path} is damaged: {lost} of its lines cannot be read and {'is' if lost == 1 else 'are'} left out.")
+    return kept
+
+
+def _is_ranked(trial: TrialRecord) -> bool:
+    return trial.status in (COMPLETED, PRUNED) and trial.score is not None
+
+
+def _id_order(trial: TrialRecord) -> tuple[bool, int, str]:
+    """Numbers by value, so that 10000 follows 9999, then other ids."""
+    number = trial.trial_id.isdecimal()
+    return not number, int(trial.trial_id) if number else 0, trial.trial_id
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """As `files.read_json`; text that could be neither printed nor stored gets question marks."""
+    try:
+        value = files.read_json(path)
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError as error:
+        raise ProjectError(f"{path} is damaged: it is nested too deeply.") from error
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a half of a surrogate pair, which JSON can hold and UTF-8 cannot
+        value = json.loads(text.encode(errors="replace"))
+    return value
+
+
+def _read_search(path: Path) -> dict[str, Any]:
+    try:
+        search = read_json(path)
+    except ProjectError as error:
+        _warn(f"{error} Trials are ranked by the lowest fcd, and columns follow from the trials.")
+        return {}
+    objective = search.setdefault("objective", None)
+    if not isinstance(objective, dict) or not isinstance(objective.get("name"), str):
+        good = False
+    else:
+        good = objective.get("direction") in DIRECTIONS
+    if not good:
+        del search["objective"]
+        _warn(f"{path} is damaged: 'objective' has no name and direction, so trials are ranked by the lowest fcd.")
+    checks: dict[str, Callable[[Any], bool]] = {"space": _is_space, "metrics": _is_names, "classifier": _is_dict}
+    for part, is_good in checks.items():
+        if part in search and not is_good(search[part]):
+            del search[part]
+            _warn(f"{path} is damaged: {part!r} is not what a search writes, and is ignored.")
+    return search
+
+
+def _is_dict(part: Any) -> bool:
+    return isinstance(part, dict)
+
+
+def _is_names(part: Any) -> bool:
+    return isinstance(part, list) and all(isinstance(name, str) for name in part)
+
+
+def _is_space(part: Any) -> bool:
+    entries = part.get("hyperparameters") if isinstance(part, dict) else None
+    return isinstance(entries, list) and all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries)
+
+
+def _is_trial(path: Path) -> bool:
+    return path.name.startswith(files.TRIAL_PREFIX) and path.name != files.TRIAL_PREFIX and path.is_dir()
+
+
+def _read_trial(folder: Path, searching: bool) -> TrialRecord | None:
+    """Reads one trial; None when it has no record yet."""
+    path = folder / files.RECORD
+    try:
+        content = read_json(path)
+    except ProjectError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        return _unreadable(folder, str(error))
+    try:
+        record = TrialRecord.from_json(content, folder)
+    except ProjectError as error:
+        return _unreadable(folder, f"{path} is damaged: {error}.")
+    if record.status == RUNNING and not searching:
+        message = record.message or "The search stopped before this trial ended."
+        return dataclasses.replace(record, status=INTERRUPTED, message=message)
+    return record
+
+
+def _unreadable(folder: Path, message: str) -> TrialRecord:
+    trial_id = folder.name.removeprefix(files.TRIAL_PREFIX)
+    _warn(f"Trial {trial_id} is left out of the ranking: {message}")
+    return TrialRecord(folder, trial_id, UNREADABLE, origin=None, message=message)
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line.removesuffix("\r")]), [])
+    except csv.Error:
+        return []
+
+
+def _history_row(header: list[str], cells: list[str]) -> dict[str, int | float | None] | None:
+    if len(cells) != len(header):
+        return None
+    row: dict[str, int | float | None] = {}
+    try:
+        for name, cell in zip(header, cells, strict=True):
+            if name in HISTORY_INTEGERS:
+                row[name] = as_integer(int(cell))
+            else:
+                number = float(cell or "nan")
+                row[name] = number if math.isfinite(number) else None
+    except ValueError:
+        return None
+    return row
+
+
+def _executions(value: Any) -> tuple[ExecutionRecord, ...]:
+    if not isinstance(value, list):
+        raise ValueError("a list of objects")
+    try:
+        return tuple(ExecutionRecord.from_json(one) for one in value)
+    except ProjectError as error:
+        raise ValueError(f"a list of executions ({error})") from None

@@ -1,0 +1,244 @@
+"""A project as pandas tables, with the same columns and dtypes whatever happened in the search.
+
+Every column is nullable: "string", "Int64", "Float64", "boolean" or "datetime64[us, UTC]", and what
+is unknown or was inactive in a trial is `<NA>`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from tuner_gan import files
+from tuner_gan.errors import ConfigError, SelectionError
+from tuner_gan.results.checks import parse_time
+from tuner_gan.results.records import METRIC, UNREADABLE, Project, TrialRecord, rank, read_history
+
+HP = "hp."
+BOOKKEEPING = "tuner/"
+"""KerasTuner keeps its own notes among the hyperparameters under names that start so."""
+TIME = "datetime64[us, UTC]"
+
+
+class Column(NamedTuple):
+    """A column's name, dtype and meaning. A name that ends in `*` stands for any number of columns."""
+
+    name: str
+    dtype: str
+    meaning: str
+
+
+METRIC_COLUMNS = Column("metric.*", "Float64", "one column a score, in the order of the search")
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "trials": (
+        Column("rank", "Int64", "place from 1; <NA> for a trial that is not COMPLETED or PRUNED with a score"),
+        Column("trial_id", "string", "the trial's folder is trial_ID"),
+        Column("status", "string", "COMPLETED, PRUNED, FAILED, RUNNING, INTERRUPTED or UNREADABLE"),
+        Column("origin", "string", "baseline, search or finalist"),
+        Column("score", "Float64", "the objective"),
+        Column("score_std", "Float64", "standard deviation of the score over the executions"),
+        Column("executions", "Int64", "number of trainings from different seeds"),
+        Column("best_epoch", "Int64", "epoch of the best score, from 1"),
+        Column("epochs", "Int64", "epochs that were trained"),
+        Column("started_at", TIME, "when the trial began"),
+        Column("duration_s", "Float64", "seconds it took"),
+        Column("seed", "Int64", "the trial's seed"),
+        Column("generator_params", "Int64", "parameters of the generator"),
+        Column("discriminator_params", "Int64", "parameters of the discriminator"),
+        Column("hp.*", "by kind", "a hyperparameter; <NA> where it was inactive"),
+        METRIC_COLUMNS,
+        Column("checkpoint", "string", "path of the generator at its best epoch, where the file is there"),
+        Column("samples", "string", "path of the sample grid, where the file is there"),
+        Column("message", "string", "why the trial failed, was interrupted or cannot be read"),
+    ),
+    "executions": (
+        Column("trial_id", "string", "the trial"),
+        Column("execution", "Int64", "number of the training, from 0"),
+        Column("seed", "Int64", "its seed"),
+        Column("score", "Float64", "its objective"),
+        Column("best_epoch", "Int64", "epoch of its best score, from 1"),
+        Column("epochs", "Int64", "epochs that were trained"),
+        Column("duration_s", "Float64", "seconds it took"),
+        METRIC_COLUMNS,
+    ),
+    "history": (
+        Column("trial_id", "string", "the trial"),
+        Column("execution", "Int64", "number of the training, from 0"),
+        Column("epoch", "Int64", "epoch, from 1"),
+        Column("step", "Int64", "training steps so far"),
+        Column("seconds", "Float64", "seconds so far"),
+        Column("d_loss", "Float64", "mean loss of the discriminator over the epoch"),
+        Column("g_loss", "Float64", "mean loss of the generator over the epoch"),
+        METRIC_COLUMNS,
+    ),
+    "importance": (
+        Column("name", "string", "the hyperparameter, without hp."),
+        Column("importance", "Float64", "share of the score's variation it explains; all sum to 1"),
+        Column("std", "Float64", "standard deviation of the importance over repeats"),
+    ),
+}
+"""The columns of each table, in their order: the one place where they are named."""
+
+
+def trials_table(project: Project) -> pd.DataFrame:
+    """One row a trial, best first; see `COLUMNS["trials"]`."""
+    ranked = rank(project.trials, project.direction)
+    trials = [trial for _, trial in ranked]
+    rows = [
+        {
+            **vars(trial),
+            "rank": place,
+            "executions": None if trial.status == UNREADABLE else len(trial.executions),
+            "started_at": parse_time(trial.started_at) if trial.started_at else None,
+            "checkpoint": _existing(trial.folder / files.GENERATOR),
+            "samples": _existing(trial.folder / files.SAMPLES),
+            **_prefixed(METRIC, trial.metrics),
+        }
+        for place, trial in ranked
+    ]
+    metrics = _metric_names(project, (trial.metrics for trial in trials))
+    return _table("trials", rows, metrics, _hyperparameter_columns(project, trials))
+
+
+def executions_table(project: Project) -> pd.DataFrame:
+    """One row a training, in the order of the trials' ids; see `COLUMNS["executions"]`."""
+    pairs = [(trial.trial_id, one) for trial in project.trials for one in trial.executions]
+    rows = [{**vars(one), "trial_id": trial_id, **_prefixed(METRIC, one.metrics)} for trial_id, one in pairs]
+    return _table("executions", rows, _metric_names(project, (one.metrics for _, one in pairs)))
+
+
+def history_table(project: Project, trials: Sequence[TrialRecord] | None = None) -> pd.DataFrame:
+    """One row an epoch and execution, in the order of the trials' ids; see `COLUMNS["history"]`.
+
+    Args:
+        trials: whose history is read; None is every trial's.
+    """
+    rows: list[dict[str, Any]] = [
+        {"trial_id": trial.trial_id, **row}
+        for trial in (project.trials if trials is None else trials)
+        for row in read_history(trial)
+    ]
+    found = ({name.removeprefix(METRIC): 0 for name in row if name.startswith(METRIC)} for row in rows)
+    return _table("history", rows, _metric_names(project, found))
+
+
+def make_table(kind: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Builds a table that has only fixed columns from rows that name them."""
+    return _table(kind, rows, [])
+
+
+def select(
+    table: pd.DataFrame, columns: Sequence[str] | None = None, sort: str | None = None, top: int | None = None
+) -> pd.DataFrame:
+    """Sorts a table, keeps its first rows and some of its columns.
+
+    Args:
+        columns: names in the order wanted; None keeps all.
+        sort: a column, ascending, or with a leading "-" descending; `<NA>` comes last either way.
+        top: number of rows to keep, at least 1; None keeps all.
+
+    Raises:
+        SelectionError: a column that the table does not have; it names the closest one.
+        ConfigError: `top` is less than 1.
+    """
+    if top is not None and top < 1:
+        raise ConfigError(f"Expected at least 1 row to show, got {top}: choose 1 or more.")
+    if sort is not None:
+        name = sort.removeprefix("-")
+        _check_column(table, name)
+        table = table.sort_values(name, ascending=name == sort, na_position="last", kind="stable", ignore_index=True)
+    if top is not None:
+        table = table.head(top)
+    if columns is not None:
+        for name in columns:
+            _check_column(table, name)
+        table = table[list(dict.fromkeys(columns))]
+    return table
+
+
+def _check_column(table: pd.DataFrame, name: str) -> None:
+    names = [str(column) for column in table.columns]
+    if name in names:
+        return
+    close = [known for known in names if known in (HP + name, METRIC + name)] or difflib.get_close_matches(
+        name, names, 1
+    )
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise SelectionError(f"There is no column {name!r}: {hint}The columns are {', '.join(names)}.")
+
+
+def _existing(path: Path) -> str | None:
+    return str(path) if path.is_file() else None
+
+
+def _prefixed(prefix: str, values: Any) -> dict[str, Any]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+def _metric_names(project: Project, found: Iterable[Iterable[str]]) -> list[str]:
+    """Those the search announces, in its order, then what else was found, sorted."""
+    return list(dict.fromkeys([*project.metrics, *sorted({name for names in found for name in names})]))
+
+
+def _table(
+    kind: str, rows: list[dict[str, Any]], metrics: list[str], hyperparameters: dict[str, Any] | None = None
+) -> pd.DataFrame:
+    arrays: dict[str, Any] = {}
+    for name, dtype, _ in COLUMNS[kind]:
+        if name == "hp.*":
+            arrays |= hyperparameters or {}
+        elif name == "metric.*":
+            arrays |= {METRIC + m: _array([row.get(METRIC + m) for row in rows], dtype) for m in metrics}
+        else:
+            arrays[name] = _array([row.get(name) for row in rows], dtype)
+    return pd.DataFrame(arrays, index=pd.RangeIndex(len(rows)))
+
+
+def _hyperparameter_columns(project: Project, trials: list[TrialRecord]) -> dict[str, Any]:
+    """One array a hyperparameter: those of the space in its order, then what else the trials have, sorted."""
+    declared: dict[str, set[type]] = {}
+    for entry in project.space:
+        declared.setdefault(entry["name"], set()).update(_declared_types(entry))
+    found = sorted({name for trial in trials for name in trial.hyperparameters})
+    columns = {}
+    for name in dict.fromkeys([*declared, *found]):
+        if name.startswith(BOOKKEEPING):
+            continue
+        values = [trial.hyperparameters.get(name) for trial in trials]
+        types = declared.get(name) or {type(value) for value in values if value is not None}
+        columns[HP + name] = _typed(values, types)
+    return columns
+
+
+def _declared_types(entry: dict[str, Any]) -> set[type]:
+    """The types of value that an entry of the search space allows; empty when it does not say."""
+    simple = {"Int": int, "Float": float, "Boolean": bool}
+    kind = entry.get("kind")
+    if isinstance(kind, str) and kind in simple:
+        return {simple[kind]}
+    values = entry.get("values") if kind == "Choice" else [entry.get("value")]
+    return {type(value) for value in values if value is not None} if isinstance(values, list) else set()
+
+
+def _typed(values: list[Any], types: set[type]) -> Any:
+    """Gives the values the narrowest dtype that holds them and the declared types; text holds anything."""
+    present = [value for value in values if value is not None]
+    used = types | {type(value) for value in present}
+    if used == {bool}:
+        return _array(values, "boolean")
+    if used == {int} and all(-(2**63) <= value < 2**63 for value in present):
+        return _array(values, "Int64")
+    # A whole number fits among floats (unless rounded there), but a fraction does not fit a declared Int.
+    exact = all(type(value) is not int or abs(value) <= 2**53 for value in present)
+    if float in used and used <= {int, float} and types != {int} and exact:
+        return _array([None if value is None else float(value) for value in values], "Float64")
+    return _array([None if value is None else str(value) for value in values], "string")
+
+
+def _array(values: list[Any], dtype: Any) -> Any:
+    return pd.array(values, dtype=dtype)

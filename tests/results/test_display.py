@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from project_folders import HISTORY, SPACE, failed_json, record_json, running_json, write_project, write_trial
+from rich.cells import cell_len
+from rich.console import Console
+
+from tuner_gan import files, results
+from tuner_gan.errors import ConfigError
+from tuner_gan.results.display import progress, render, rich_table
+from tuner_gan.results.records import read_project
+from tuner_gan.results.tables import select
+
+NOW = datetime(2026, 11, 23, 18, 0, 30, 123456, tzinfo=UTC)
+
+
+def shown(renderable: Any, width: int = 100, color: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+    )
+    console.print(renderable)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    project = write_project(
+        tmp_path / "demo",
+        record_json("0000", score=0.123456, origin="baseline"),
+        record_json("0001", score=0.5),
+        failed_json("0002", message="a | b [red]\r\nnext, \\line"),
+    )
+    return results.load(project).trials()
+
+
+def test_json(table: pd.DataFrame) -> None:
+    rows = json.loads(render(table, "json"))
+    assert [list(row) for row in rows] == [list(table.columns)] * 3
+    assert rows[0]["score"] == 0.123456
+    assert rows[0]["started_at"] == "2026-11-23T18:00:00.123456+00:00"
+    assert (rows[0]["rank"], rows[0]["hp.average"], rows[0]["hp.generator_width_2"]) == (1, True, None)
+    assert rows[2]["message"] == "a | b [red]\r\nnext, \\line"
+    assert rows[2]["score"] is None
+    odd = pd.DataFrame({"x": [float("nan"), float("inf")], "t": [pd.NaT, pd.Timestamp("2026-01-01")]})
+    assert json.loads(render(odd, "json")) == [{"x": None, "t": None}, {"x": None, "t": "2026-01-01T00:00:00"}]
+
+
+def test_csv(table: pd.DataFrame) -> None:
+    chosen = select(table, ["trial_id", "rank", "started_at", "hp.average", "message"])
+    assert render(chosen, "csv") == (
+        "trial_id,rank,started_at,hp.average,message\n"
+        "0000,1,2026-11-23T18:00:00.123456+00:00,True,\n"
+        "0001,2,2026-11-23T18:00:00.123456+00:00,True,\n"
+        '0002,,2026-11-23T18:00:00.123456+00:00,True,"a | b [red]\nnext, \\line"\n'
+    )
+
+
+def test_markdown(table: pd.DataFrame) -> None:
+    assert render(select(table, ["trial_id", "score", "started_at", "message"]), "markdown") == (
+        "| trial_id | score | started_at | message |\n"
+        "| --- | ---: | --- | --- |\n"
+        "| 0000 | 0.1235 | 2026-11-23 18:00:00 |  |\n"
+        "| 0001 | 0.5 | 2026-11-23 18:00:00 |  |\n"
+        "| 0002 |  | 2026-11-23 18:00:00 | a \\| b [red]  next, \\\\line |\n"
+    )
+
+
+def test_an_empty_table_keeps_its_header(tmp_path: Path) -> None:
+    empty = results.load(write_project(tmp_path / "demo")).trials()
+    assert render(empty, "csv") == ",".join(empty.columns) + "\n"
+    assert render(empty, "json") == "[]\n"
+    assert render(empty, "markdown").count("\n") == 2
+    assert {"rank", "trial_id", "status", "origin", "score"} <= words(shown(rich_table(empty)))
+
+
+def test_an_unknown_format_is_named(table: pd.DataFrame) -> None:
+    with pytest.raises(ConfigError, match="one of the formats csv, json, markdown, got 'xml'"):
+        render(table, "xml")
+
+
+def test_a_whole_table_of_trials_fits_the_terminal(table: pd.DataFrame) -> None:
+    for width in (80, 100, 160):
+        text = shown(rich_table(table, width), width)
+        assert max(cell_len(line) for line in text.splitlines()) <= width
+        assert {"rank", "trial_id", "COMPLETED", "FAILED", "baseline", "0.1235", "0002"} <= words(text)
+        assert len(text.splitlines()) < 12
+    headers = [str(column.header).replace("\n", "") for column in rich_table(table).columns]
+    assert headers[:5] == ["rank", "trial_id", "status", "origin", "score"]
+    assert not {"message", "metric.fcd"} & set(headers)
+    assert shown(rich_table(table)).splitlines()[-1].strip() == "1 failed: a | b [red]  next, \\line"
+    wide = [str(column.header).replace("\n", "") for column in rich_table(table, 1000).columns]
+    assert {"metric.class_kl", "duration_s", "epochs", "hp.generator_depth", "hp.generator_lr"} <= set(wide)
+    assert "hp.latent" not in wide
+    assert "checkpoint" not in wide
+
+
+def test_hyperparameters_that_vary_are_shown_first(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"generator_depth": 2, "generator_lr": 0.1, "normalisation": "batch"}
+    records = [record_json(f"000{i}", hyperparameters={**values, "batch_size": 32 * (i + 1)}) for i in range(3)]
+    table = results.load(write_project(tmp_path / "demo", *records)).trials()
+    headers = [str(column.header).replace("\n", "") for column in rich_table(table).columns]
+    assert next(name for name in headers if name.startswith("hp.")) == "hp.batch_size"
+    assert max(map(cell_len, shown(rich_table(table)).splitlines())) <= 100
+
+
+def test_chosen_columns_are_all_shown_but_empty_ones(table: pd.DataFrame) -> None:
+    chosen = select(table, ["trial_id", "metric.fcd", "seed", "score_std", "message"])
+    headers = [str(column.header).replace("\n", "") for column in rich_table(chosen).columns]
+    assert headers == ["trial_id", "metric.fcd", "seed", "message"]
+    text = shown(rich_table(chosen))
+    assert "123456789" in text
+    assert "a | b [red]  next, \\line" in text
+
+
+def test_text_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "demo", failed_json(message="[bold]x[/bold] \x1b[2J\x07 end"))
+    table = select(results.load(project).trials(), ["status", "message"])
+    assert "[bold]x[/bold]  [2J  end" in shown(rich_table(table))
+    colored = shown(rich_table(table), color=True)
+    assert "\x1b[2J" not in colored
+    assert "\x1b[31mFAILED" in colored
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.123456, "0.1235"),
+        (12345.678, "12346"),
+        (1234.5678, "1235"),
+        (1e-5, "1e-05"),
+        (0.0, "0"),
+        (-3.5, "-3.5"),
+        (1e12, "1e+12"),
+    ],
+)
+def test_numbers_are_rounded_sensibly(value: float, text: str) -> None:
+    assert shown(rich_table(pd.DataFrame({"x": pd.array([value], dtype="Float64")}))).split()[-1] == text
+
+
+def test_progress_of_a_running_search(tmp_path: Path) -> None:
+    project = write_project(
+        tmp_path / "demo",
+        record_json("0000", score=0.5, duration_s=20.0),
+        record_json("0001", score=0.25, duration_s=40.0),
+        failed_json("0002", duration_s=5.0),
+    )
+    write_trial(project, running_json("0003"), HISTORY)
+    with files.search_lock(project):
+        read = read_project(project)
+    text = shown(progress(read, epochs=10, max_trials=6, seconds_left=None, now=NOW))
+    assert "3/6 trials ended, 1 failed" in text
+    assert "trial 0003 (search, execution 1), epoch 1/10" in text
+    assert "best fcd 0.25 (trial 0001); held-out real images 0.004" in text
+    # 20 + 40 + 5 s of ended trials and 30 s of the running one; three more of 30 s, of which 30 s are over.
+    assert "elapsed 1:35, left about 1:00" in text
+    assert "demo" in text.splitlines()[0]
+    assert {"0000", "0001", "COMPLETED"} <= words(text)
+    assert all(cell_len(line) == 100 for line in text.splitlines())
+    assert "left about 0:12" in shown(progress(read, 10, 6, 12.0, now=NOW))
+    assert "left about 0:00" in shown(progress(read, 10, 6, -3.0, now=NOW))
+    assert "left about 1:02:03" in shown(progress(read, None, None, 3723.0, now=NOW))
+    assert "3 trials ended" in shown(progress(read, now=NOW))
+    assert "left unknown" in shown(progress(read, now=NOW))
+
+
+def test_progress_tells_only_the_top_five(tmp_path: Path) -> None:
+    records = [record_json(f"000{i}", score=i / 10 + 0.1) for i in range(7)]
+    text = shown(progress(read_project(write_project(tmp_path / "demo", *records)), 10, 7, None))
+    assert "0004" in text
+    assert "0005" not in text
+    assert "7/7 trials ended, 0 failed" in text
+
+
+def test_progress_before_any_score(tmp_path: Path) -> None:
+    empty = read_project(write_project(tmp_path / "empty", name=None, classifier={}))
+    text = shown(progress(empty, 10, 5, None))
+    assert "no trial has a score yet" in text
+    assert "0/5 trials ended, 0 failed" in text
+    assert "empty" in text
+    project = write_project(tmp_path / "first")
+    write_trial(project, running_json("0000"), HISTORY[: HISTORY.index("1,1,93")])
+    with files.search_lock(project):
+        first = read_project(project)
+    text = shown(progress(first, 10, 2, None, now=NOW))
+    assert "trial 0000 (search), epoch 2/10" in text
+    # 2 of 10 epochs took 30 s, so a trial takes 150 s: 120 s are left of this one and 150 s follow.
+    assert "left about 4:30" in text
+
+
+def test_reasons_of_failures_are_counted(tmp_path: Path) -> None:
+    records = [failed_json(f"{i:04}", message=f"reason {'aaabbcdde'[i]}") for i in range(9)]
+    table = results.load(write_project(tmp_path / "demo", *records, record_json("0009"))).trials()
+    lines = [line.strip() for line in shown(rich_table(table)).splitlines()]
+    assert lines[-4:] == [
+        "3 failed: reason a",
+        "2 failed: reason b",
+        "2 failed: reason d",
+        "2 failed for other reasons",
+    ]
+
+
+def test_many_hyperparameters_fit_too(tmp_path: Path) -> None:
+    space = [{"name": f"discriminator_spectral_width_{i}", "kind": "Float"} for i in range(20)]
+    values = [{f"discriminator_spectral_width_{i}": j + i / 7 for i in range(20)} for j in range(3)]
+    records = [record_json(f"{i:04}", hyperparameters=value) for i, value in enumerate(values)]
+    project = write_project(tmp_path / "demo", *records, space={"hyperparameters": SPACE + space})
+    assert max(map(cell_len, shown(rich_table(results.load(project).trials())).splitlines())) <= 100

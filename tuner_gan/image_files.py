@@ -1,0 +1,232 @@
+"""Reading images and labels from files: .npz, the MNIST format (IDX), folders of PNG and JPEG."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tuner_gan.errors import DatasetError
+from tuner_gan.image_arrays import Array, Images, check_side_lengths, fit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class RawImages(NamedTuple):
+    """What a source holds, unchecked: images [N, H, W] or [N, H, W, C], labels [N] of numbers or names."""
+
+    images: npt.ArrayLike
+    labels: npt.ArrayLike | None = None
+    test_images: npt.ArrayLike | None = None
+    test_labels: npt.ArrayLike | None = None
+
+
+_NPZ_LAYOUTS = (("x_train", "y_train", "x_test", "y_test"), ("x", "y"), ("images", "labels"))
+_IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""Tried whatever the suffix says: files from the web often carry a wrong one."""
+_DEEP_GREY = ("I", "I;16", "I;16B")
+_GREY = ("1", "L", "LA", *_DEEP_GREY)
+
+
+def read_npz(path: Path) -> RawImages:
+    """Reads x_train, y_train, x_test, y_test, or x, y, or images, labels; all but the first are optional.
+
+    Raises:
+        DatasetError: no such archive, damaged, other keys, or arrays that would need pickle.
+    """
+    with path.open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{path} is no .npz archive or is damaged: write it again with np.savez.") from error
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DatasetError(f"{path} holds a single array, not an .npz archive: write it again with np.savez.")
+        keys = set(archive.files)
+        layout = next((names for names in _NPZ_LAYOUTS if names[0] in keys and keys.issubset(names)), None)
+        if layout is None or ("y_test" in keys and "x_test" not in keys):
+            expected = " or ".join(", ".join(names) for names in _NPZ_LAYOUTS)
+            raise DatasetError(
+                f"{path} has the keys {', '.join(sorted(keys)) or '(none)'}: expected {expected} "
+                "(labels and test images may be left out); save it again with these names."
+            )
+        arrays = {key: _npz_array(archive, key, path) for key in layout if key in keys}
+    image_key, *others = layout
+    return RawImages(arrays[image_key], *(arrays.get(key) for key in others))
+
+
+def _npz_array(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> Array:
+    try:
+        return np.asarray(archive[key])
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        if "pickle" in str(error):
+            raise DatasetError(
+                f"{key} in {path} is an object array, which only pickle can read and which is refused: "
+                "save it as one numeric array (class names as strings)."
+            ) from error
+        raise DatasetError(f"{key} in {path} is damaged ({error}): write the file again with np.savez.") from error
+
+
+def find_idx(folder: Path) -> list[Path] | None:
+    """Returns the four IDX files of `folder`: training images and labels, test images and labels.
+
+    Each may be plain or .gz, and be spelt train-images-idx3-ubyte or train-images.idx3-ubyte.
+
+    Returns:
+        Four paths, or None when the folder has none of them.
+
+    Raises:
+        DatasetError: it has some of them.
+    """
+    found: list[Path] = []
+    missing: list[str] = []
+    for name in _IDX_NAMES:
+        spellings = (name, f"{name}.gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
+        path = next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
+        if path is None:
+            missing.append(name)
+        else:
+            found.append(path)
+    if missing and found:
+        raise DatasetError(
+            f"{folder} must hold four IDX files, plain or .gz, and lacks {', '.join(missing)}: add them."
+        )
+    return found or None
+
+
+def read_idx(paths: Sequence[Path]) -> RawImages:
+    """Reads the four files of `find_idx`: uint8 images [N, H, W] and labels [N].
+
+    Raises:
+        DatasetError: a file is damaged or of another type.
+    """
+    images, labels, test_images, test_labels = (_idx_array(path) for path in paths)
+    return RawImages(images, labels, test_images, test_labels)
+
+
+def _idx_array(path: Path) -> Array:
+    """Reads one file: two zero bytes, type 8 (uint8), rank, big-endian uint32 sizes, values."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DatasetError(f"{path} is damaged ({error}): get it again.") from error
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+        raise DatasetError(
+            f"{path} is no IDX file of bytes: expected it to start with 00 00 08, got {data[:3].hex(' ') or 'nothing'}."
+        )
+    rank = data[3]
+    offset = 4 + 4 * rank
+    shape = tuple(int.from_bytes(data[start : start + 4], "big") for start in range(4, offset, 4))
+    expected = offset + math.prod(shape)
+    if len(data) != expected:
+        raise DatasetError(
+            f"{path} is damaged: its header announces {expected:,} bytes, and it has {len(data):,}: get it again."
+        )
+    return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
+
+
+def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawImages:
+    """Reads PNG and JPEG files, of one sub-folder a class or flat without labels, each sorted by name.
+
+    Hidden files and files with another suffix are ignored. The images are grey (C = 1) when every
+    file is, else RGB. Palettes are resolved, EXIF orientation is applied, and transparent pixels
+    are shown on white. One array of N * H * W * C bytes is filled file by file.
+
+    Args:
+        folder: the folder.
+        image_size: (height, width) that each image is cropped and resized to; None when all have one size.
+
+    Raises:
+        DatasetError: no images, a file that is no image, or several sizes without `image_size`.
+    """
+    flat = _image_paths(folder)
+    classes = [entry for entry in _visible(folder) if entry.is_dir()]
+    by_class = {entry.name: paths for entry in classes if (paths := _image_paths(entry))}
+    if flat and by_class:
+        raise DatasetError(
+            f"{folder} holds images beside sub-folders of images ({', '.join(by_class)}): "
+            "keep either one sub-folder a class, or images only."
+        )
+    paths = flat or [path for paths in by_class.values() for path in paths]
+    if not paths:
+        raise DatasetError(
+            f"{folder} holds no images: expected PNG or JPEG files in it or in one sub-folder a class, "
+            "or the four IDX files of an MNIST-format dataset."
+        )
+    labels = [name for name, paths in by_class.items() for _ in paths]
+    return RawImages(_read_images(paths, image_size), np.array(labels) if labels else None)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _image_paths(folder: Path) -> list[Path]:
+    return [entry for entry in _visible(folder) if entry.suffix.lower() in _SUFFIXES and entry.is_file()]
+
+
+def _read_images(paths: Sequence[Path], image_size: tuple[int, int] | None) -> Images:
+    # Headers first, so that a file that is no image, or a late coloured one, is known before anything is decoded.
+    modes = {_mode(path) for path in paths}
+    channels = 1 if modes.issubset(_GREY) else 3
+    first = _pixels(paths[0], channels, image_size)
+    height, width = first.shape[:2]
+    check_side_lengths(height, width, f"images in {paths[0].parent}")
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    for image, path in zip(images, paths, strict=True):
+        pixels = _pixels(path, channels, image_size)
+        if pixels.shape != first.shape:
+            sizes = [f"{height}x{width}" for height, width in (first.shape[:2], pixels.shape[:2])]
+            raise DatasetError(
+                f"The images must have one size, but {paths[0]} has {sizes[0]} and {path} has {sizes[1]} pixels "
+                "(height x width): pass image_size (--image-size HxW) to crop and resize them all."
+            )
+        image[...] = pixels
+    return images
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """Opens an image; whatever Pillow raises in the body becomes a DatasetError that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path} is no PNG or JPEG image: repair it or take it out of the folder.") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more.
+        raise DatasetError(f"{path} cannot be read as an image ({error}): repair it or take it out.") from error
+
+
+def _mode(path: Path) -> str:
+    with _open(path) as image:
+        return image.mode
+
+
+def _pixels(path: Path, channels: int, image_size: tuple[int, int] | None) -> Images:
+    """Decodes one file to uint8 [H, W, channels]."""
+    from PIL import Image, ImageOps
+
+    with _open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode in _DEEP_GREY:
+            # Pillow would clip 16 bits to 255 instead of scaling them.
+            image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("L" if channels == 1 else "RGB")
+        if image_size is not None and (image.height, image.width) != image_size:
+            image = fit(image, image_size)
+        return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
