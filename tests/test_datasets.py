@@ -374,7 +374,9 @@ def test_folder_of_unusable_sizes(height: int, width: int, tmp_path: Path) -> No
     ("name", "suggestion"), [("mnist5", "mnist5k"), ("Fashion-MNIST", "fashion_mnist"), ("digit", "digits")]
 )
 def test_unknown_name_suggests_the_closest(name: str, suggestion: str) -> None:
-    with pytest.raises(DatasetError, match=f"no dataset, file or folder '{name}'.*did you mean {suggestion}") as caught:
+    with pytest.raises(
+        DatasetError, match=f"no dataset, file or folder '{name}'.*did you mean '{suggestion}'"
+    ) as caught:
         datasets.load(name)
     for known in datasets.DATASETS:
         assert known in str(caught.value)

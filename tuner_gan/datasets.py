@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tuner_gan.errors import DatasetError
+from tuner_gan.errors import DatasetError, closest
 from tuner_gan.image_arrays import Images, as_images, check_image_size, check_side_lengths, resize, to_uint8
 from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder, read_npz
 from tuner_gan.image_labels import Labels, class_indices
@@ -216,10 +215,9 @@ def _read_path(path: Path, name: str, image_size: tuple[int, int] | None) -> Raw
         return read_npz(path)
     if path.is_file():
         raise DatasetError(f"{path} is no dataset: expected an .npz file, a folder, or one of {', '.join(DATASETS)}.")
-    close = difflib.get_close_matches(name.lower(), DATASETS, 1)
     raise DatasetError(
-        f"There is no dataset, file or folder {name!r}: expected a path, or one of {', '.join(DATASETS)}"
-        f"{f'; did you mean {close[0]}' if close else ''}{'?' if close else '.'}"
+        f"There is no dataset, file or folder {name!r}{closest(name, DATASETS)}: "
+        f"expected a path, or one of {', '.join(DATASETS)}."
     )
 
 

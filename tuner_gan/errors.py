@@ -14,6 +14,9 @@ sentence and ends with `exit_code`.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class TunerGANError(Exception):
     """Base of all errors below; catching it catches them all."""
@@ -45,3 +48,9 @@ class SearchError(TunerGANError, RuntimeError):
     """A search ended without one usable trial."""
 
     exit_code = 3
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Returns ` (did you mean 'x'?)` for the known name nearest to a misspelt one, or nothing."""
+    near = difflib.get_close_matches(name.lower(), list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -20,6 +20,8 @@ SCHEMA = 1
 
 SEARCH = "search.json"
 """Resolved configuration, package versions, fingerprints of data and classifier, seed."""
+TUNER = "tuner0.json"
+"""State of oracle and trials, from which a search goes on."""
 CLASSIFIER_DIR = "classifier"
 CLASSIFIER_MODEL = "classifier.keras"
 REFERENCE = "reference.npz"
@@ -54,15 +56,15 @@ def trial_dir(project: Path, trial_id: str) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is flushed and renamed to `path`.
 
-    The temporary name keeps the suffix, because Keras chooses its format by it. When the body
+    The temporary name ends like `path`, because Keras chooses its format by that. When the body
     raises, `path` is left as it was.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -113,9 +115,7 @@ def create_folder(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ProjectError(
-            f"{path} cannot be written ({error.strerror or error}): choose another folder."
-        ) from error
+        raise ProjectError(f"{path} cannot be written ({error.strerror or error}): choose another folder.") from error
 
 
 @contextlib.contextmanager

@@ -31,6 +31,8 @@ BATCH = 64
 TURNS = 4
 PIXELS_A_BATCH = 2**18
 """Bounds the memory of inference for large images."""
+STEPS = (700, 2_000)
+"""Fewest and most training steps for images of up to 32x32."""
 ROTATION_TEST_IMAGES = 2_000
 
 
@@ -63,8 +65,7 @@ class ReferenceClassifier:
         self.image_shape: tuple[int, int, int] = tuple(model.input_shape[1:])
         self.feature_dim, self.num_classes = (int(shape[-1]) for shape in model.output_shape)
         self.fingerprint = _fingerprint(model, kind, data_fingerprint)
-        height, width, _ = self.image_shape
-        self._batch = max(4, min(250, PIXELS_A_BATCH // (height * width)))
+        self._batch = inference_batch(self.image_shape)
         # One signature of a fixed shape: traced once, whatever the number of images.
         self._forward = tf.function(
             lambda batch: self.model(batch, training=False),
@@ -143,6 +144,19 @@ class ReferenceClassifier:
         """The features of `predict` alone, float32 `[N, d]`."""
         return self.predict(images)[0]
 
+    def card(self) -> dict[str, Any]:
+        """What `save` writes to the card of the classifier."""
+        return {
+            "schema": files.SCHEMA,
+            "classifier_fingerprint": self.fingerprint,
+            "kind": self.kind,
+            "accuracy": self.accuracy,
+            "num_classes": self.num_classes,
+            "feature_dim": self.feature_dim,
+            "training_fingerprint": self.data_fingerprint,
+            "seed": self.seed,
+        }
+
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> None:
         """Writes the model and then its card, so that a card is never there without its model.
 
@@ -157,17 +171,7 @@ class ReferenceClassifier:
         files.create_folder(folder)
         with files.replacing(folder / files.CLASSIFIER_MODEL) as path:
             self.model.save(path)
-        card = {
-            "schema": files.SCHEMA,
-            "classifier_fingerprint": self.fingerprint,
-            "kind": self.kind,
-            "accuracy": self.accuracy,
-            "num_classes": self.num_classes,
-            "feature_dim": self.feature_dim,
-            "classifier_data_fingerprint": self.data_fingerprint,
-            "seed": self.seed,
-        }
-        files.write_json(folder / files.CARD, {**card, **(extra or {})})
+        files.write_json(folder / files.CARD, {**self.card(), **(extra or {})})
 
     @classmethod
     def load(cls, folder: str | Path) -> ReferenceClassifier:
@@ -190,7 +194,7 @@ class ReferenceClassifier:
                 model,
                 kind=card["kind"],
                 accuracy=float(card["accuracy"]),
-                data_fingerprint=str(card["classifier_data_fingerprint"]),
+                data_fingerprint=str(card["training_fingerprint"]),
                 seed=int(card["seed"]),
             )
             expected = card["classifier_fingerprint"]
@@ -199,6 +203,11 @@ class ReferenceClassifier:
         if result.fingerprint != expected:
             raise damaged(folder, f"{path.name} is not the model that {files.CARD} describes")
         return result
+
+
+def inference_batch(image_shape: tuple[int, int, int]) -> int:
+    """Images to put through a network at once: 250 small ones, fewer large ones."""
+    return max(4, min(250, PIXELS_A_BATCH // (image_shape[0] * image_shape[1])))
 
 
 def damaged(folder: Path, reason: str) -> ProjectError:
@@ -252,6 +261,7 @@ def _build(image_shape: tuple[int, int, int], classes: int, seed: int) -> keras.
     x = keras.layers.Dense(FEATURES, use_bias=False, kernel_initializer=initializer(), name="projection")(x)
     # Normalised without a learned scale, no unit can saturate for all images or go dead.
     x = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="norm")(x)
+    x = keras.layers.Rescaling(0.5, name="damp")(x)  # near-linear for most images: small defects stay visible
     x = keras.layers.Activation("tanh", name="features")(x)
     outputs = keras.layers.Dense(classes, kernel_initializer=initializer(), name="logits")(x)
     return keras.Model(inputs, outputs, name="reference_classifier")
@@ -261,7 +271,7 @@ def _train(network: keras.Model, images: Images, labels: Classes | None, seed: i
     """Adam with a cosine decay; more steps for more images, fewer for larger ones."""
     height, width = images.shape[1:3]
     share = min(1.0, 1024 / (height * width))
-    steps = int(min(2_000, max(700, 3 * len(images) / BATCH)) * max(share, 0.2))
+    steps = math.ceil(min(STEPS[1], max(STEPS[0], 3 * len(images) / BATCH)) * max(share, 0.2))
     network.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -1,0 +1,171 @@
+"""What a search space is, and a checker for people who write their own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol, runtime_checkable
+
+import keras_tuner
+import numpy as np
+
+from tuner_gan.errors import ConfigError
+from tuner_gan.gan.architecture import GANArchitecture
+
+SAMPLES = 20
+"""Random points that `check_search_space` tries."""
+
+
+@runtime_checkable
+class SearchSpace(Protocol):
+    """Anything with `sample`. Built-in spaces take the image shape in their constructor; yours may too.
+
+    Example:
+        >>> class TwoWidths:
+        ...     def sample(self, hp):
+        ...         width = hp.Choice("generator_width", [16, 32])
+        ...         return GANArchitecture(
+        ...             image_shape=(28, 28, 1),
+        ...             generator=GeneratorSpec("conv", latent_dim=64, widths=(2 * width, width)),
+        ...             discriminator=DiscriminatorSpec("conv", widths=(16, 32)),
+        ...         )
+    """
+
+    def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+        """Turns hyperparameter values into an architecture.
+
+        It must be cheap (nothing is built here), free of side effects, and give the same architecture for the
+        same values. A hyperparameter that only exists for some values of another is declared with
+        `parent_name` and `parent_values`, or inside `hp.conditional_scope`.
+
+        Args:
+            hp: where to declare hyperparameters (`hp.Int`, `hp.Float`, `hp.Choice`, `hp.Boolean`, `hp.Fixed`)
+                and read their values.
+        """
+        ...
+
+
+def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -> keras_tuner.HyperParameters:
+    """Finds every hyperparameter of a space, those of inactive conditions included, without building a model.
+
+    Args:
+        space: the search space.
+        hp: hyperparameters to start from; None for none.
+
+    Returns:
+        `hp.space` lists all of them; `hp.values` holds each default that is active by default.
+    """
+    found = keras_tuner.HyperParameters() if hp is None else hp
+    space.sample(found)
+    known = {_identity(parameter.name, parameter.conditions) for parameter in found.space}
+    scopes, opened = list(found.inactive_scopes), set[str]()
+    # A scope that no default opens hides what is declared inside it, so each is opened once.
+    while scopes:
+        scope = scopes.pop()
+        if _identity("", scope) in opened:
+            continue
+        opened.add(_identity("", scope))
+        point = found.copy()
+        for condition in scope:
+            point.values[condition.name] = condition.values[0]
+        point.ensure_active_values()
+        space.sample(point)
+        new = [item for item in point.space if _identity(item.name, item.conditions) not in known]
+        found.merge(new)
+        known.update(_identity(item.name, item.conditions) for item in new)
+        scopes.extend(point.inactive_scopes)
+    return found
+
+
+def _identity(name: str, conditions: list[Any]) -> str:
+    return json.dumps([name, [condition.get_config() for condition in conditions]], default=str)
+
+
+def active_values(hp: keras_tuner.HyperParameters) -> dict[str, bool | int | float | str]:
+    """Returns the values of the hyperparameters that exist for this point, as plain Python values.
+
+    KerasTuner's own bookkeeping (`tuner/epochs` and the like) is left out.
+    """
+    return {
+        parameter.name: np.asarray(hp.values[parameter.name]).item()
+        for parameter in hp.space
+        if not parameter.name.startswith("tuner/") and parameter.name in hp.values and hp.is_active(parameter)
+    }
+
+
+def check_search_space(space: object, image_shape: tuple[int, int, int] | None = None) -> None:
+    """Tells the author of a search space what is wrong with it; returns quietly when nothing is.
+
+    Samples the defaults and twenty random points, and builds and runs the default architecture.
+
+    Args:
+        space: the search space.
+        image_shape: height, width and channels that its architectures must have; None accepts any.
+
+    Raises:
+        ConfigError: the first fault found, and what to do about it.
+    """
+    name = type(space).__name__
+    if isinstance(space, type) or not callable(getattr(space, "sample", None)):
+        raise ConfigError(
+            f"A search space is an object with a method sample(hp), but got {space!r}"
+            + (": pass an instance of it." if isinstance(space, type) else ".")
+        )
+    assert isinstance(space, SearchSpace)
+    hp = keras_tuner.HyperParameters()
+    default = _sample(space, hp, image_shape)
+    hp = declare(space)
+    if not hp.space:
+        raise ConfigError(
+            f"{name}.sample declares no hyperparameter, so there is nothing to search: "
+            "declare at least one with hp.Int, hp.Float, hp.Choice or hp.Boolean."
+        )
+    for seed in range(SAMPLES):
+        point = random_point(hp, seed)
+        architecture = _sample(space, point, image_shape)
+        if _sample(space, point.copy(), image_shape) != architecture:
+            raise ConfigError(
+                f"{name}.sample gives different architectures for the same values {active_values(point)}: "
+                "take every choice from hp, none from random or from state."
+            )
+        if GANArchitecture.from_json(architecture.to_json()) != architecture:
+            raise ConfigError(f"{name}.sample gives an architecture that changes when it is stored as JSON.")
+    from tuner_gan.gan.model import GAN
+
+    try:
+        gan = GAN(default, seed=0)
+        images = gan.generate(2, seed=0)
+    except Exception as error:
+        raise ConfigError(f"The default architecture of {name} cannot be built: {error}") from error
+    if images.shape[1:] != default.image_shape:
+        raise ConfigError(f"{name} makes images of {images.shape[1:]}, but {default.image_shape} was expected.")
+
+
+def random_point(hp: keras_tuner.HyperParameters, seed: int) -> keras_tuner.HyperParameters:
+    """Draws a random point of a declared space; only active hyperparameters get a value."""
+    point = keras_tuner.HyperParameters()
+    for index, parameter in enumerate(hp.space):
+        point.merge([parameter])
+        if point.is_active(parameter):
+            point.values[parameter.name] = parameter.random_sample(1_000 * seed + index)
+    return point
+
+
+def _sample(
+    space: SearchSpace, hp: keras_tuner.HyperParameters, image_shape: tuple[int, int, int] | None
+) -> GANArchitecture:
+    name = type(space).__name__
+    try:
+        architecture = space.sample(hp)
+    except ConfigError as error:
+        raise ConfigError(f"{name}.sample failed at {active_values(hp) or 'the defaults'}: {error}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"{name}.sample failed at {active_values(hp) or 'the defaults'}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(architecture, GANArchitecture):
+        raise ConfigError(f"{name}.sample must return a GANArchitecture, but it returned {architecture!r}.")
+    if image_shape is not None and architecture.image_shape != tuple(image_shape):
+        raise ConfigError(
+            f"{name}.sample makes images of shape {architecture.image_shape}, but the data have {tuple(image_shape)}."
+        )
+    return architecture

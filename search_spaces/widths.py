@@ -1,0 +1,48 @@
+"""Widths of layers that exist only when the network is deep enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras_tuner
+
+
+@dataclass(frozen=True)
+class WidthRange:
+    """Units or channels of one layer: an inclusive range, sampled on a log scale, and its default."""
+
+    lowest: int
+    highest: int
+    default: int
+
+
+def sample_widths(
+    hp: keras_tuner.HyperParameters, side: str, depths: tuple[int, int, int], ranges: Sequence[WidthRange]
+) -> tuple[int, ...]:
+    """Samples the depth of one side and a width for each layer that this depth has.
+
+    Declares `SIDE_depth`, `SIDE_width` for the layer nearest the image, and `SIDE_width_2`, `SIDE_width_3` and so on
+    away from it. The width of a layer that is absent does not exist for that trial.
+
+    Args:
+        hp: where to declare them.
+        side: `"generator"` or `"discriminator"`.
+        depths: lowest, highest and default number of hidden layers.
+        ranges: one for each layer up to the highest depth, the one nearest the image first.
+
+    Returns:
+        Widths, the one nearest the image first, as many as the depth.
+    """
+    lowest, highest, default = depths
+    depth = hp.Int(f"{side}_depth", lowest, highest, default=default)
+    widths = []
+    for layer, width in enumerate(ranges[:highest], start=1):
+        name = f"{side}_width" if layer == 1 else f"{side}_width_{layer}"
+        deep_enough = list(range(max(layer, lowest), highest + 1))
+        # A layer that every depth has is unconditional.
+        conditions = {} if layer <= lowest else {"parent_name": f"{side}_depth", "parent_values": deep_enough}
+        value = hp.Int(name, width.lowest, width.highest, sampling="log", default=width.default, **conditions)
+        if layer <= depth:
+            widths.append(value)
+    return tuple(widths)

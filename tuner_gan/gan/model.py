@@ -1,0 +1,259 @@
+"""The GAN as a Keras model: its training step, its averaged generator, its samples."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tuner_gan.errors import ConfigError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.losses import non_saturating
+from tuner_gan.gan.networks import build_discriminator, build_generator
+from tuner_gan.images import generate_images
+
+if keras.config.backend() != "tensorflow":
+    raise ConfigError(
+        f"tuner_gan runs Keras on TensorFlow, but the Keras backend is {keras.config.backend()}: "
+        "set KERAS_BACKEND=tensorflow."
+    )
+
+
+@keras.saving.register_keras_serializable(package="tuner_gan")
+class GAN(keras.Model):  # type: ignore[misc]
+    """A generator and a discriminator that train each other.
+
+    Both networks are built at once, so that weights can be saved, loaded and counted before the first step.
+    `compile`, `fit`, `save`, `save_weights`, `load_weights` and callbacks work as in any Keras model;
+    `predict` maps latents to images with the averaged generator.
+
+    Args:
+        architecture: both networks and the training recipe.
+        seed: integer from 0 that fixes latents and the order of the images. Initial weights follow Keras's
+            global seed (`keras.utils.set_random_seed`); with None, so does this seed.
+
+    Attributes:
+        generator: the network being trained, latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
+        discriminator: images to logits [N, 1].
+        ema_generator: exponential moving average of the generator (arXiv:1806.04498), the one to use.
+
+    Example:
+        >>> gan = GAN(architecture, seed=0)
+        >>> gan.compile()
+        >>> gan.fit(images, epochs=10)      # uint8 [N, H, W, C]
+        >>> gan.generate(16, seed=0)        # uint8 [16, H, W, C]
+    """
+
+    def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.architecture = architecture
+        self.seed = random.randrange(2**31) if seed is None else seed
+        self.generator = build_generator(architecture.generator, architecture.image_shape)
+        self.discriminator = build_discriminator(architecture.discriminator, architecture.image_shape)
+        self.ema_generator = keras.models.clone_model(self.generator)
+        self.ema_generator.set_weights(self.generator.get_weights())
+        self.ema_generator.trainable = False
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        # Counted here, not by an optimizer: averaging and noise go on from it after loading.
+        self.steps = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps")
+        self.d_loss_tracker = keras.metrics.Mean(name="d_loss")
+        self.g_loss_tracker = keras.metrics.Mean(name="g_loss")
+        self.build((None, architecture.generator.latent_dim))
+
+    def build(self, input_shape: Any) -> None:
+        """Does nothing but mark the model as built: its networks are made in the constructor."""
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1] with the averaged generator."""
+        return self.ema_generator(inputs, training=False)
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sets the optimizers and builds their state, so that it can be saved and loaded at any time.
+
+        Args:
+            generator_optimizer: None for Adam with the architecture's learning rate and betas.
+            discriminator_optimizer: None for Adam at `lr_ratio` times that rate.
+            **kwargs: `jit_compile`, `run_eagerly` and `steps_per_execution` of `keras.Model.compile`.
+        """
+        training = self.architecture.training
+        betas = {"beta_1": training.beta1, "beta_2": training.beta2}
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(training.generator_lr, **betas)
+        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
+            training.generator_lr * training.lr_ratio, **betas
+        )
+        super().compile(optimizer=self.generator_optimizer, **kwargs)
+        # Weights loaded into an optimizer without variables are dropped with only a warning.
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns both optimizers as configuration."""
+        return {
+            "generator_optimizer": keras.optimizers.serialize(self.generator_optimizer),
+            "discriminator_optimizer": keras.optimizers.serialize(self.discriminator_optimizer),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with the optimizers of `get_compile_config`."""
+        self.compile(**{name: keras.optimizers.deserialize(value) for name, value in config.items()})
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the architecture and the seed as JSON-ready data."""
+        return {"architecture": self.architecture.to_json(), "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GAN:
+        """Builds the untrained model that `get_config` describes."""
+        return cls(**{**config, "architecture": GANArchitecture.from_json(config["architecture"])})
+
+    @classmethod
+    def load(cls, path: str | Path) -> GAN:
+        """Loads what `save` wrote, both optimizers included, in Keras's safe mode.
+
+        Raises:
+            ConfigError: the file holds another kind of model.
+        """
+        model = keras.saving.load_model(path, safe_mode=True)
+        if not isinstance(model, cls):
+            raise ConfigError(f"{path} must hold a GAN, but it holds a {type(model).__name__}.")
+        return model
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means of both losses, reset each epoch."""
+        return [self.d_loss_tracker, self.g_loss_tracker]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Trains both networks on one batch.
+
+        The fakes are made once, and one tape serves both gradients; both networks are then updated at once.
+
+        Args:
+            data: real images, uint8 [N, H, W, C] or float in [-1, 1].
+
+        Returns:
+            Means of `d_loss` and `g_loss` over the epoch so far, in nats.
+        """
+        real = to_signed(data)
+        latents = keras.random.normal(
+            (ops.shape(real)[0], self.architecture.generator.latent_dim), seed=self.seed_generator
+        )
+        with tf.GradientTape(persistent=True) as tape:
+            fake = self.generator(latents, training=True)
+            real_logits = self.discriminator(self._add_noise(real), training=True)
+            fake_logits = self.discriminator(self._add_noise(fake), training=True)
+            d_loss, g_loss = non_saturating(real_logits, fake_logits)
+        d_variables, g_variables = self.discriminator.trainable_variables, self.generator.trainable_variables
+        d_gradients = tape.gradient(d_loss, d_variables)
+        g_gradients = tape.gradient(g_loss, g_variables)
+        del tape
+        self.discriminator_optimizer.apply(d_gradients, d_variables)
+        self.generator_optimizer.apply(g_gradients, g_variables)
+        self.steps.assign_add(1)
+        self._update_average()
+        self.d_loss_tracker.update_state(d_loss)
+        self.g_loss_tracker.update_state(g_loss)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def _add_noise(self, images: Any) -> Any:
+        training = self.architecture.training
+        if not training.instance_noise:
+            return images
+        left = ops.maximum(1.0 - ops.cast(self.steps, "float32") / training.instance_noise_steps, 0.0)
+        noise = keras.random.normal(ops.shape(images), seed=self.seed_generator)
+        return images + training.instance_noise * left * noise
+
+    def _update_average(self) -> None:
+        steps = ops.cast(self.steps, "float32")
+        # The warm-up (1 + t) / (10 + t) lets short trainings forget the random start.
+        decay = ops.minimum(self.architecture.training.ema_decay, (1.0 + steps) / (10.0 + steps))
+        for average, current in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+            if current.dtype.startswith(("float", "bfloat")):
+                average.assign(decay * average + (1.0 - decay) * current)
+
+    def fit(
+        self,
+        x: Any = None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains on images; otherwise as `keras.Model.fit`.
+
+        Args:
+            x: uint8 array [N, H, W, C] (or float in [-1, 1]), or a `tf.data.Dataset` of such batches.
+            batch_size: images a step; None for the architecture's. What is left over at the end of an epoch,
+                less than a batch, waits for the next epoch's order.
+            epochs: passes over the images.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            History of `d_loss` and `g_loss`, one value an epoch.
+
+        Raises:
+            ConfigError: an array of images has another shape than the architecture's.
+        """
+        if isinstance(x, np.ndarray):
+            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape:
+                raise ConfigError(
+                    f"images must have the shape [N, {', '.join(map(str, self.architecture.image_shape))}], "
+                    f"but got {list(x.shape)}."
+                )
+            x = self._batches(x, batch_size or self.architecture.training.batch_size)
+            kwargs["shuffle"] = False  # the batches are in random order already
+        return super().fit(x, epochs=epochs, **kwargs)
+
+    def _batches(self, images: np.ndarray, batch_size: int) -> tf.data.Dataset:
+        order_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(1)[0]
+        images = tf.constant(images)
+        options = tf.data.Options()
+        # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
+        options.autotune.enabled = False
+        options.deterministic = True
+        return (
+            tf.data.Dataset.range(len(images))
+            .shuffle(len(images), seed=int(order_seed))
+            .batch(min(batch_size, len(images)), drop_remainder=True)
+            .map(lambda chosen: tf.gather(images, chosen))
+            .with_options(options)
+        )
+
+    def generate(self, n: int, seed: int | None = None, batch_size: int = 256) -> np.ndarray:
+        """Makes images with the averaged generator.
+
+        Args:
+            n: how many, from 1.
+            seed: integer that fixes the latents; None draws new ones.
+            batch_size: images made at a time.
+
+        Returns:
+            uint8 array [n, H, W, C].
+        """
+        return generate_images(self.ema_generator, n, seed=seed, batch_size=batch_size)
+
+    def save_generator(self, path: str | Path) -> None:
+        """Writes the averaged generator as a `.keras` file that loads without tuner_gan, ready to train on."""
+        self.ema_generator.trainable = True
+        try:
+            self.ema_generator.save(path)
+        finally:
+            self.ema_generator.trainable = False
+
+
+def to_signed(images: Any) -> Any:
+    """Maps uint8 images to float32 in [-1, 1]; float images pass unchanged."""
+    if images.dtype == tf.uint8:
+        return ops.cast(images, "float32") / 127.5 - 1.0
+    return images

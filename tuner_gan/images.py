@@ -1,0 +1,109 @@
+"""Generated images: from a generator's range to bytes, and from bytes to a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tuner_gan import files
+from tuner_gan.errors import QualityError
+
+if TYPE_CHECKING:
+    import keras
+
+GRID_WIDTH = 500
+"""Pixels that a grid of small images is scaled up to, about."""
+GAP = 1
+GREY = 128
+
+
+def to_images(x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """Rounds generated values to the grid of 256 levels that real images have.
+
+    Args:
+        x: floats of any shape in [-1, 1]; values outside are clipped.
+
+    Returns:
+        uint8 of the same shape: `round((x + 1) * 127.5)`.
+
+    Raises:
+        QualityError: a value is NaN or infinite.
+    """
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise QualityError(
+            f"generated images must be finite, got NaN or infinity in {np.count_nonzero(~np.isfinite(x))} of {x.size} "
+            "values: the training has diverged."
+        )
+    levels: npt.NDArray[np.uint8] = np.rint(np.clip((x + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
+    return levels
+
+
+def draw_latents(n: int, latent_dim: int, seed: int | None) -> npt.NDArray[np.float32]:
+    """Draws standard normal latents, float32 `[n, latent_dim]`; an integer seed gives the same ones each time."""
+    return np.random.default_rng(seed).standard_normal((n, latent_dim), dtype=np.float32)
+
+
+def images_from_latents(
+    generator: keras.Model, latents: npt.NDArray[np.float32], batch_size: int = 256
+) -> npt.NDArray[np.uint8]:
+    """Runs a generator in inference mode.
+
+    Args:
+        generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1].
+        latents: float32 `[N, latent_dim]`, N >= 1.
+        batch_size: images made at a time; the last batch may be smaller.
+
+    Returns:
+        uint8 `[N, H, W, C]`.
+
+    Raises:
+        QualityError: NaN or infinity in the output.
+    """
+    starts = range(0, len(latents), batch_size)
+    outputs = [generator(latents[start : start + batch_size], training=False) for start in starts]
+    return np.concatenate([to_images(np.asarray(output)) for output in outputs])
+
+
+def generate_images(
+    generator: keras.Model, n: int, seed: int | None = None, batch_size: int = 256
+) -> npt.NDArray[np.uint8]:
+    """Makes `n` images, uint8 `[n, H, W, C]`, from the latents that an integer seed fixes, or from new ones."""
+    return images_from_latents(generator, draw_latents(n, int(generator.input_shape[-1]), seed), batch_size)
+
+
+def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = 8) -> None:
+    """Writes images as one PNG, row by row with a grey line between; small ones are enlarged by a whole factor.
+
+    Args:
+        images: uint8 `[N, H, W, C]`, N >= 1, C of 1 or 3.
+        path: of the PNG, replaced at once or not at all.
+        columns: images in a row, >= 1.
+
+    Raises:
+        QualityError: another shape or dtype, no image, or no column.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
+        raise QualityError(
+            "images must be uint8 of shape [N, H, W, C] with N >= 1 and C of 1 or 3, "
+            f"got {images.dtype} of shape {list(images.shape)}."
+        )
+    if columns < 1:
+        raise QualityError(f"columns must be at least 1, got {columns}.")
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    scale = max(1, round(GRID_WIDTH / (columns * width)))
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    columns = min(columns, count)
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    rows = -(-count // columns)
+    canvas = np.full((rows * step_y - GAP, columns * step_x - GAP, channels), GREY, np.uint8)
+    for index, image in enumerate(images):
+        y, x = index // columns * step_y, index % columns * step_x
+        canvas[y : y + height * scale, x : x + width * scale] = image
+    with files.replacing(Path(path)) as temporary:
+        Image.fromarray(canvas[..., 0] if channels == 1 else canvas).save(temporary, format="PNG")

@@ -1,0 +1,1 @@
+"""The search: hypermodel, tuner and the callback that scores a trial while it trains."""

@@ -1,0 +1,183 @@
+"""Scores a GAN while it trains: history, best generator and samples come from this one place."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import keras_tuner
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError
+from tuner_gan.images import generate_images, save_grid
+from tuner_gan.results.records import ExecutionRecord
+
+if TYPE_CHECKING:
+    from tuner_gan.quality.evaluator import QualityEvaluator
+
+SCORINGS = 10
+"""Epochs of a training at which it is scored, at most: scoring costs about as much as a second of training."""
+GRID = 64
+GRID_SEED = 0
+
+
+def is_rung(epoch: int, epochs: int) -> bool:
+    """Tells whether a training of `epochs` is scored after `epoch` (from 1): ten times, evenly, and at the end."""
+    every = math.ceil(epochs / SCORINGS)
+    return epoch == epochs or epoch % every == 0
+
+
+class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Scores one execution at its rungs, guards it against divergence and writes what it finds.
+
+    After each epoch the rows of this execution are in `rows`; at each rung that is the best so far and beats
+    `best_elsewhere`, generator and samples are written to the trial's folder.
+
+    Args:
+        folder: the trial's folder.
+        quality: what scores the averaged generator.
+        execution: which training of the trial this is, from 0.
+        seed: the seed that it was trained from.
+        epochs: the last epoch of this training, counted from the trial's start.
+        earlier_rows: rows of history.csv that other executions of the trial wrote.
+        best_elsewhere: the best score of the trial's other executions; None for none.
+        stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        quality: QualityEvaluator,
+        *,
+        execution: int,
+        seed: int,
+        epochs: int,
+        earlier_rows: list[dict[str, Any]],
+        best_elsewhere: float | None,
+        stop_at: float | None,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.quality = quality
+        self.execution = execution
+        self.seed = seed
+        self.epochs = epochs
+        self.stop_at = stop_at
+        self.rows = list(earlier_rows)
+        self.best_score: float | None = None
+        self.best_epoch: int | None = None
+        self.best_metrics: dict[str, float] = {}
+        self.last_epoch = 0
+        self._best_elsewhere = best_elsewhere
+        self._latest: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._seconds = 0.0
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Stops the clock."""
+        self._seconds = time.monotonic() - self._started
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the training when its time is over."""
+        if self.stop_at is not None and time.monotonic() >= self.stop_at:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Checks the losses, scores at a rung and writes the history."""
+        logs = {} if logs is None else logs
+        self.last_epoch = epoch + 1
+        self._seconds = time.monotonic() - self._started
+        losses = {name: float(logs[name]) for name in ("d_loss", "g_loss")}
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                side = "discriminator" if name == "d_loss" else "generator"
+                raise keras_tuner.errors.FailedTrialError(f"{side} loss is {value} at epoch {self.last_epoch}")
+        metrics: dict[str, float] = {}
+        if is_rung(self.last_epoch, self.epochs) or self.model.stop_training:
+            metrics = self._score()
+        # Every epoch carries the latest score, so that callbacks such as EarlyStopping always find it.
+        self._latest |= metrics
+        logs.update(self._latest)
+        self.rows.append(
+            {
+                "execution": self.execution,
+                "epoch": self.last_epoch,
+                "step": int(self.model.steps),
+                "seconds": round(self._seconds, 3),
+                **losses,
+                **{f"metric.{name}": metrics.get(name) for name in self.quality.metrics},
+            }
+        )
+        with fatal_when_unwritable():
+            write_history(self.folder / files.HISTORY, self.rows)
+
+    def _score(self) -> dict[str, float]:
+        metrics = self.quality.score(self.model.ema_generator)
+        score = metrics[self.quality.objective]
+        if not math.isfinite(score):
+            raise keras_tuner.errors.FailedTrialError(f"{self.quality.objective} is {score} at epoch {self.last_epoch}")
+        if self.is_better(score, self.best_score):
+            self.best_score, self.best_epoch, self.best_metrics = score, self.last_epoch, metrics
+            if self.is_better(score, self._best_elsewhere):
+                self._write_best()
+        return metrics
+
+    def is_better(self, score: float | None, than: float | None) -> bool:
+        """Tells whether a score beats another; any score beats none."""
+        if score is None or than is None:
+            return score is not None
+        return score < than if self.quality.direction == "min" else score > than
+
+    def _write_best(self) -> None:
+        images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
+        with fatal_when_unwritable():
+            with files.replacing(self.folder / files.GENERATOR) as path:
+                self.model.save_generator(path)
+            save_grid(images, self.folder / files.SAMPLES)
+
+    def record(self) -> ExecutionRecord:
+        """Returns what is known of this execution now."""
+        return ExecutionRecord(
+            execution=self.execution,
+            seed=self.seed,
+            score=self.best_score,
+            best_epoch=self.best_epoch,
+            epochs=self.last_epoch,
+            duration_s=round(self._seconds, 3),
+            metrics=self.best_metrics,
+        )
+
+
+@contextlib.contextmanager
+def fatal_when_unwritable() -> Iterator[None]:
+    """Ends the search when its folder cannot be written: every later trial would fail for the same reason.
+
+    Raises:
+        keras_tuner.errors.FatalRuntimeError: from a `ProjectError` that says what is wrong.
+    """
+    try:
+        yield
+    except ProjectError as error:
+        raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
+    except OSError as error:
+        cause = ProjectError(
+            f"The search cannot write to its folder ({error.strerror or error}): make room or fix the permissions, "
+            "then run it again; finished trials are kept."
+        )
+        raise keras_tuner.errors.FatalRuntimeError(str(cause)) from cause
+
+
+def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as CSV, atomically; a value of None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())

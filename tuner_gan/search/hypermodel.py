@@ -1,0 +1,63 @@
+"""A search space as a KerasTuner hypermodel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+
+from tuner_gan.errors import ConfigError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
+from tuner_gan.search_spaces import make_space
+from tuner_gan.search_spaces.base import SearchSpace
+
+
+class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
+    """Builds a compiled GAN from hyperparameters.
+
+    Args:
+        image_shape: height and width from 8 to 256, and 1 or 3 channels.
+        search_space: the name of a built-in space (`"dcgan"`, `"mlp"`) or your own `SearchSpace`.
+
+    Raises:
+        ConfigError: there is no such space, or the object has no `sample(hp)`.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], search_space: str | SearchSpace = "dcgan") -> None:
+        super().__init__(name="gan")
+        self.image_shape = (int(image_shape[0]), int(image_shape[1]), int(image_shape[2]))
+        if isinstance(search_space, str):
+            self.space_name = search_space
+            self.search_space = make_space(search_space, self.image_shape)
+        elif isinstance(search_space, type) or not isinstance(search_space, SearchSpace):
+            raise ConfigError(
+                f"search_space must be a name or an object with a method sample(hp), but got {search_space!r}."
+            )
+        else:
+            self.space_name = type(search_space).__name__
+            self.search_space = search_space
+
+    def architecture(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+        """Samples the space and checks that what it gives fits the images.
+
+        Raises:
+            ConfigError: the space gives something else than an architecture for images of this shape.
+        """
+        architecture = self.search_space.sample(hp)
+        if not isinstance(architecture, GANArchitecture) or architecture.image_shape != self.image_shape:
+            raise ConfigError(
+                f"The search space {self.space_name} must give a GANArchitecture for images of shape "
+                f"{self.image_shape}, but it gave {architecture!r}: try check_search_space on it."
+            )
+        return architecture
+
+    def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+        """Builds and compiles the GAN of one point of the space."""
+        gan = GAN(self.architecture(hp))
+        gan.compile()
+        return gan
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
+        """Trains a GAN; the batch size is the architecture's."""
+        return model.fit(*args, **kwargs)

@@ -1,0 +1,149 @@
+"""What a project is a search of: written once, compared on every later run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras_tuner
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError
+
+if TYPE_CHECKING:
+    from tuner_gan.quality.evaluator import QualityEvaluator
+
+PACKAGES = ("tuner-gan", "tensorflow", "keras", "keras-tuner", "numpy", "pandas")
+
+CONTINUED = "choose another project name, or overwrite the project to start afresh"
+
+
+def describe(
+    name: str,
+    *,
+    quality: QualityEvaluator,
+    space_name: str,
+    space: keras_tuner.HyperParameters,
+    oracle: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Returns the content of search.json for a new search."""
+    card = quality.card
+    return {
+        "schema": files.SCHEMA,
+        "name": name,
+        "created_at": datetime.now(UTC).isoformat(),
+        "seed": seed,
+        "oracle": oracle,
+        "objective": {"name": quality.objective, "direction": quality.direction},
+        "data": {
+            "name": card["data_name"],
+            "fingerprint": card["data_fingerprint"],
+            "image_shape": list(quality.image_shape),
+        },
+        "classifier": {
+            "fingerprint": quality.fingerprint,
+            "kind": card["kind"],
+            "accuracy": card["accuracy"],
+            "floor": quality.floor,
+        },
+        "space": {"name": space_name, "hyperparameters": [_parameter(parameter) for parameter in space.space]},
+        "metrics": list(quality.metrics),
+        "config": {},
+        "versions": _versions(),
+        "elapsed_s": 0.0,
+    }
+
+
+def _parameter(parameter: Any) -> dict[str, Any]:
+    config: dict[str, Any] = parameter.get_config()
+    conditions = [condition.get_config() for condition in parameter.conditions]
+    return {**config, "kind": type(parameter).__name__, "conditions": conditions}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+            versions[package] = "not installed"
+    return versions
+
+
+def check_same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuses to go on with a search of something else.
+
+    Raises:
+        ProjectError: data, search space, classifier, objective, oracle or seed differ; the message names which, and
+            how.
+    """
+    difference = _difference(stored, wanted)
+    if difference:
+        raise ProjectError(f"{folder} holds a search with another {difference}: {CONTINUED}.")
+
+
+def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    try:
+        if stored["data"]["fingerprint"] != wanted["data"]["fingerprint"]:
+            return f"data set ({_named(stored['data'])}, not {_named(wanted['data'])})"
+        space = _space_difference(stored["space"], wanted["space"])
+        if space:
+            return f"search space ({space})"
+        if stored["classifier"]["fingerprint"] != wanted["classifier"]["fingerprint"]:
+            return f"reference classifier ({_named(stored['classifier'])}, not {_named(wanted['classifier'])})"
+        for key in ("objective", "oracle", "seed"):
+            if stored[key] != wanted[key]:
+                return f"{key} ({stored[key]}, not {wanted[key]})"
+    except (KeyError, TypeError):
+        return f"content ({files.SEARCH} lacks entries or has wrong ones)"
+    return None
+
+
+def _named(part: dict[str, Any]) -> str:
+    name = f"{part['name']}, " if "name" in part else ""
+    return f"{name}fingerprint {part['fingerprint'][:12]}"
+
+
+def _space_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    if stored["name"] != wanted["name"]:
+        return f"{stored['name']}, not {wanted['name']}"
+    before = {_key(entry): entry for entry in stored["hyperparameters"]}
+    now = {_key(entry): entry for entry in wanted["hyperparameters"]}
+    for key in before.keys() | now.keys():
+        if before.get(key) != now.get(key):
+            return f"{key[0]}: {_range(before.get(key))}, not {_range(now.get(key))}"
+    return None
+
+
+def _key(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["name"], repr(entry["conditions"])
+
+
+def _range(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return "absent"
+    return ", ".join(f"{key} {value}" for key, value in entry.items() if key not in ("name", "conditions", "kind"))
+
+
+def remove_project(folder: Path) -> None:
+    """Deletes a project folder, and nothing that is not one.
+
+    Raises:
+        ProjectError: the folder holds something else, is being searched in, or cannot be deleted.
+    """
+    if not folder.exists():
+        return
+    markers = (files.SEARCH, files.TUNER, f"{files.CLASSIFIER_DIR}/{files.CARD}")
+    if any(folder.iterdir()) and not any((folder / marker).is_file() for marker in markers):
+        raise ProjectError(f"{folder} is no tuner_gan project, so it is not overwritten: choose another name.")
+    with files.search_lock(folder):
+        pass
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise ProjectError(f"{folder} cannot be overwritten: {error.strerror or error}.") from error

@@ -1,0 +1,196 @@
+"""One trial: its executions, and a record on disk that is true at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import keras
+import keras_tuner
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError, QualityError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
+from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.results.records import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    ExecutionRecord,
+    TrialRecord,
+    read_json,
+    write_record,
+)
+from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable
+
+LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.SAMPLES, files.ARCHITECTURE)
+"""What an interrupted run of the same trial may have left; none of it belongs to this one."""
+
+
+class TrialRun:
+    """Trains and scores a trial, once for each seed.
+
+    Args:
+        record: identity, origin and hyperparameters of the trial.
+        quality: what scores it.
+        epochs: first and last epoch, from 0, the last excluded.
+    """
+
+    def __init__(self, record: TrialRecord, quality: QualityEvaluator, epochs: range) -> None:
+        self.record = record
+        self.quality = quality
+        self.epochs = epochs
+        self._recorders: list[ExecutionCallback] = []
+        self._started = time.monotonic()
+
+    def train(
+        self,
+        build: Callable[[], GAN],
+        fit: Callable[[GAN, ExecutionCallback], Any],
+        seeds: Sequence[int],
+        *,
+        max_model_size: int | None,
+        stop_at: float | None,
+        max_time: float | None,
+    ) -> TrialRecord:
+        """Trains the trial's GAN from each seed.
+
+        Args:
+            build: makes the compiled GAN; called once for each seed, after Keras's seed is set.
+            fit: trains it, with the callback that records this execution.
+            seeds: of the executions.
+            max_model_size: parameters of both networks at most; None for no limit.
+            stop_at: `time.monotonic()` at which the search ends; None for never.
+            max_time: seconds that each execution may train; None for no limit.
+
+        Returns:
+            The record of the completed trial, as it was written.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: the trial has no score; the message says why.
+            keras_tuner.errors.FatalError: the search cannot go on.
+        """
+        folder = self.record.folder
+        try:
+            with fatal_when_unwritable():
+                files.create_folder(folder)
+                for name in LEFTOVERS:
+                    (folder / name).unlink(missing_ok=True)
+            self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
+            self._write(RUNNING)
+            for seed in seeds:
+                gan = self._build(build, seed, max_model_size)
+                ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
+                self._train_execution(gan, fit, seed, min((end for end in ends if end is not None), default=None))
+        except keras_tuner.errors.FailedTrialError as error:
+            self._write(FAILED, str(error))
+            raise
+        except keras_tuner.errors.FatalError:
+            # Most likely the folder cannot be written, and then this cannot be either.
+            with contextlib.suppress(keras_tuner.errors.FatalError):
+                self._write(INTERRUPTED, "an error stopped the search")
+            raise
+        except Exception as error:
+            message = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
+            if self._recorders:
+                message = f"{message.rstrip('.')} (after epoch {self._recorders[-1].last_epoch})"
+            self._write(FAILED, message)
+            raise keras_tuner.errors.FailedTrialError(message) from error
+        except BaseException:  # Ctrl-C, or whatever else ends the process
+            self._write(INTERRUPTED, "interrupted")
+            raise
+        reached = self._recorders[-1].last_epoch
+        early = f"ended after {reached} of {self.epochs.stop} epochs by its time limit or a callback"
+        return self._write(COMPLETED, early if reached < self.epochs.stop else None)
+
+    def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(seed)
+        gan = build()
+        sizes = gan.generator.count_params(), gan.discriminator.count_params()
+        if max_model_size and sum(sizes) > max_model_size:
+            raise keras_tuner.errors.FailedTrialError(
+                f"generator and discriminator have {sum(sizes)} parameters, more than max_model_size={max_model_size}"
+            )
+        self._update(generator_params=sizes[0], discriminator_params=sizes[1])
+        with fatal_when_unwritable():
+            files.write_json(self.record.folder / files.ARCHITECTURE, gan.architecture.to_json())
+        return gan
+
+    def _train_execution(
+        self, gan: GAN, fit: Callable[[GAN, ExecutionCallback], Any], seed: int, stop_at: float | None
+    ) -> None:
+        earlier = [recorder.best_score for recorder in self._recorders if recorder.best_score is not None]
+        best = _best(self.quality.direction)(earlier, default=None)
+        recorder = ExecutionCallback(
+            self.record.folder,
+            self.quality,
+            execution=len(self._recorders),
+            seed=seed,
+            epochs=self.epochs.stop,
+            earlier_rows=self._recorders[-1].rows if self._recorders else [],
+            best_elsewhere=best,
+            stop_at=stop_at,
+        )
+        self._recorders.append(recorder)
+        fit(gan, recorder)
+        if recorder.is_better(recorder.best_score, best):
+            with fatal_when_unwritable(), files.replacing(self.record.folder / files.STATE) as path:
+                gan.save_weights(path)
+        self._write(RUNNING)
+
+    def _update(self, **changes: Any) -> None:
+        self.record = dataclasses.replace(self.record, **changes)
+
+    def _write(self, status: str, message: str | None = None) -> TrialRecord:
+        """Writes record.json with the means over the executions so far."""
+        executions = tuple(recorder.record() for recorder in self._recorders)
+        duration = round(time.monotonic() - self._started, 3)
+        self._update(status=status, message=message, duration_s=duration, executions=executions)
+        scored = [(execution.score, execution) for execution in executions if execution.score is not None]
+        if scored:
+            scores = [score for score, _ in scored]
+            best: ExecutionRecord = _best(self.quality.direction)(scored, key=lambda pair: pair[0])[1]
+            self._update(
+                score=statistics.fmean(scores),
+                score_std=statistics.stdev(scores) if len(scores) > 1 else None,
+                best_execution=best.execution,
+                best_epoch=best.best_epoch,
+                epochs=best.epochs,
+                metrics={
+                    name: statistics.fmean(execution.metrics[name] for _, execution in scored) for name in best.metrics
+                },
+            )
+        with fatal_when_unwritable():
+            write_record(self.record.folder, self.record)
+        return self.record
+
+
+def _best(direction: str) -> Callable[..., Any]:
+    return min if direction == "min" else max
+
+
+def load_gan(record: TrialRecord) -> GAN:
+    """Rebuilds a trial's GAN: the averaged generator as at its best epoch, all else as at its last.
+
+    Raises:
+        ProjectError: a file of the trial is missing or damaged.
+    """
+    architecture = GANArchitecture.from_json(read_json(record.folder / files.ARCHITECTURE))
+    gan = GAN(architecture, seed=record.seed)
+    gan.compile()
+    try:
+        if (record.folder / files.STATE).exists():
+            gan.load_weights(record.folder / files.STATE)
+        generator = keras.saving.load_model(record.folder / files.GENERATOR, safe_mode=True)
+        gan.ema_generator.set_weights(generator.get_weights())
+    except (OSError, ValueError, KeyError) as error:
+        raise ProjectError(f"The model of trial {record.trial_id} cannot be loaded: {error}") from error
+    return gan

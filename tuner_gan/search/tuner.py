@@ -1,0 +1,509 @@
+"""The tuner: runs trials, scores them, and leaves every one of them on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from tuner_gan import files
+from tuner_gan.datasets import ImageDataset
+from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
+from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.results import load
+from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json
+from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.oracles import make_oracle
+from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
+from tuner_gan.search.trial import TrialRun, load_gan
+from tuner_gan.search_spaces.base import active_values, declare
+from tuner_gan.search_spaces.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from tuner_gan.results.search_results import SearchResults
+
+WORTH_STARTING = 0.5
+"""Share of a trial's time limit that must be left to start another one."""
+
+
+class _OutOfTimeError(Exception):
+    """Ends KerasTuner's search loop, which only the oracle could end otherwise."""
+
+
+class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
+    """Searches GAN architectures.
+
+    Every trial is trained, scored at rungs with the same classifier, reference and latents, and written to
+    `directory/project_name/trial_ID/` while it runs. The same call on the same folder goes on where an earlier
+    one ended, however it ended.
+
+    Args:
+        hypermodel: what builds the GAN of a trial.
+        quality: what scores it.
+        oracle: `"random"`, `"bayesian"`, `"hyperband"` or `"grid"`, or any `keras_tuner.Oracle` whose objective is
+            `quality.objective` (or none).
+        max_trials: trials of the oracle at most, baselines not counted; for an oracle given by name only.
+        max_epochs: epochs of the longest trial, for `oracle="hyperband"` only.
+        executions_per_trial: trainings of each trial, from different seeds; its score is their mean.
+        seed: integer from 0, from which the seed of every trial and execution is derived.
+        baselines: `"all"` to run the two corrected tutorials first, `"none"` not to.
+        directory: folder of projects.
+        project_name: folder of this search in it.
+        overwrite: whether to delete an earlier search of that name first.
+        **kwargs: `max_model_size` and `distribution_strategy` of `keras_tuner.Tuner`.
+
+    Raises:
+        ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes.
+        ProjectError: the folder holds a search of something else, cannot be written, or is damaged.
+
+    Example:
+        >>> tuner = GANTuner(GANHyperModel(data.image_shape), quality=quality, max_trials=8, directory="runs")
+        >>> tuner.search(data.train, epochs=10)
+        >>> tuner.results().trials()
+    """
+
+    def __init__(
+        self,
+        hypermodel: GANHyperModel,
+        *,
+        quality: QualityEvaluator,
+        oracle: str | keras_tuner.Oracle = "random",
+        max_trials: int | None = 10,
+        max_epochs: int = 10,
+        executions_per_trial: int = 1,
+        seed: int = 0,
+        baselines: str = "all",
+        directory: str | Path | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(hypermodel, GANHyperModel):
+            raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
+        if hypermodel.image_shape != tuple(quality.image_shape):
+            raise ConfigError(
+                f"hypermodel and quality must be for the same images, but got shapes {hypermodel.image_shape} and "
+                f"{tuple(quality.image_shape)}."
+            )
+        for name, value, least in (
+            ("max_trials", max_trials, 1),
+            ("executions_per_trial", executions_per_trial, 1),
+            ("seed", seed, 0),
+        ):
+            if not (value is None and name == "max_trials") and (
+                not isinstance(value, int) or isinstance(value, bool) or value < least
+            ):
+                raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
+        if baselines not in ("all", "none"):
+            raise ConfigError(f"baselines must be 'all' or 'none', but got {baselines!r}.")
+        self.quality = quality
+        self.seed = seed
+        self.baselines = baselines
+        self._stop_at: float | None = None
+        self._max_trial_time: float | None = None
+        self._restored = False
+        self.folder = Path(directory or ".") / (project_name or "untitled_project")
+        if overwrite:
+            remove_project(self.folder)
+        files.create_folder(self.folder)
+        if isinstance(oracle, str):
+            oracle = make_oracle(
+                oracle,
+                objective=quality.objective,
+                direction=quality.direction,
+                max_trials=max_trials,
+                max_epochs=max_epochs,
+                seed=seed,
+            )
+        _check_objective(oracle, quality)
+        self._search = self._open_project(hypermodel, oracle)
+        # KerasTuner prints that it reloads; a library does not print.
+        with contextlib.redirect_stdout(io.StringIO()):
+            super().__init__(
+                oracle=oracle,
+                hypermodel=hypermodel,
+                directory=str(self.folder.parent),
+                project_name=self.folder.name,
+                executions_per_trial=executions_per_trial,
+                **kwargs,
+            )
+        if not self._restored and not self._is_worker() and (self.folder / files.TUNER).exists():
+            self.reload()  # KerasTuner looks under its own name only, so another tuner_id was never resumed
+        if not self._is_worker():
+            # Without this, a search killed in its first trial would have no state to go on from.
+            self.save()
+
+    def _open_project(self, hypermodel: GANHyperModel, oracle: keras_tuner.Oracle) -> dict[str, Any]:
+        """Writes search.json, or checks that the one there is of the same search."""
+        wanted = describe(
+            self.folder.name,
+            quality=self.quality,
+            space_name=hypermodel.space_name,
+            space=declare(hypermodel.search_space),
+            oracle=type(oracle).__name__,
+            seed=self.seed,
+        )
+        path = self.folder / files.SEARCH
+        if path.exists():
+            stored = read_json(path)
+            check_same(self.folder, stored, wanted)
+            return stored
+        if not (self.folder / files.CLASSIFIER_DIR / files.CARD).exists():
+            self.quality.save(self.folder)
+        files.write_json(path, wanted)
+        return wanted
+
+    def _populate_initial_space(self) -> None:
+        """Finds the space by sampling it; KerasTuner would build half a dozen models for that."""
+        self.oracle.update_space(declare(self.hypermodel.search_space, self.oracle.get_space()))
+
+    # State. One file holds oracle and trials and is replaced as a whole, so that it is never half written.
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the state of the oracle and of all its trials."""
+        if self._is_worker():
+            return {}
+        trials = {trial_id: trial.get_state() for trial_id, trial in self.oracle.trials.items()}
+        return {"oracle": self.oracle.get_state(), "trials": trials}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` returned; a trial that was running is run again first."""
+        trial_class = keras_tuner.engine.trial.Trial
+        self.oracle.trials = {name: trial_class.from_state(value) for name, value in state["trials"].items()}
+        self.oracle.set_state(state["oracle"])
+        ongoing = list(self.oracle.ongoing_trials.values())
+        if len(ongoing) == 1:
+            # The process that ran it may have had another name.
+            self.oracle.ongoing_trials = {self.tuner_id: ongoing[0]}
+
+    def save(self) -> None:
+        """Writes the state of the search, atomically."""
+        if not self._is_worker():
+            # KerasTuner's own oracles may hold infinity, so this file is not strict JSON.
+            files.write_text(self.folder / files.TUNER, json.dumps(self.get_state()))
+
+    def reload(self) -> None:
+        """Goes on from the state on disk; falls back to KerasTuner's own files when ours is damaged.
+
+        Raises:
+            ProjectError: both are damaged.
+        """
+        self._restored = True
+        path = self.folder / files.TUNER
+        try:
+            self.set_state(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            try:
+                self.oracle.reload()
+            except Exception as error:
+                raise ProjectError(
+                    f"{path} and KerasTuner's own state beside it are damaged, so the search cannot go on "
+                    f"(results can still be read): {CONTINUED}."
+                ) from error
+
+    # Search.
+
+    def search(
+        self,
+        x: ImageDataset | np.ndarray,
+        *,
+        epochs: int = 10,
+        max_time: float | None = None,
+        max_trial_time: float | None = None,
+        spent: float = 0.0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int = 0,
+    ) -> None:
+        """Runs trials until the oracle or the time ends the search.
+
+        Args:
+            x: training images, a split of a dataset or uint8 [N, H, W, C].
+            epochs: passes over the images of each trial; Hyperband's oracle sets its own.
+            max_time: seconds of the whole search, those of earlier runs in the same folder included; a trial that
+                runs at the end is scored as it is. None for no limit.
+            max_trial_time: seconds that one execution may train for; it is then scored as it is. None for no limit.
+            spent: seconds of `max_time` that went before this call, such as on training the classifier.
+            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`.
+            verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
+
+        Raises:
+            ConfigError: an argument is not valid.
+            ProjectError: another process searches in this folder, or the folder cannot be written.
+            SearchError: every trial so far failed; the message says why.
+        """
+        images = x.images if isinstance(x, ImageDataset) else x
+        self._check_search(images, epochs, max_time, max_trial_time)
+        if self._is_worker():
+            super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+            return
+        with files.search_lock(self.folder):
+            self._begin(images, epochs, max_time, spent)
+            self._max_trial_time = max_trial_time
+            try:
+                self._run_baselines(images, epochs, callbacks, verbose)
+                super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+            except _OutOfTimeError:
+                pass
+            except keras_tuner.errors.FatalError as error:
+                if isinstance(error.__cause__, TunerGANError):
+                    raise error.__cause__ from error
+                raise
+            finally:
+                with contextlib.suppress(OSError):
+                    self._write_elapsed()
+        results = self.results()
+        failed = [record for record in results.records if record.status == FAILED]
+        if failed and len(failed) == len(results.records):
+            raise SearchError(f"All {len(failed)} trials failed; the last one because: {failed[-1].message}")
+
+    def _check_search(self, images: Any, epochs: Any, max_time: float | None, max_trial_time: float | None) -> None:
+        shape = self.hypermodel.image_shape
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != shape:
+            got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
+            raise ConfigError(f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}.")
+        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+            raise ConfigError(f"epochs must be an integer from 1, but got {epochs!r}.")
+        for name, value in (("max_time", max_time), ("max_trial_time", max_trial_time)):
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} must be a positive number of seconds or None, but got {value!r}.")
+
+    def _begin(self, images: np.ndarray, epochs: int, max_time: float | None, spent: float) -> None:
+        fingerprint = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+        data = self._search["data"]
+        if data.get("train_fingerprint", fingerprint) != fingerprint:
+            raise ProjectError(f"{self.folder} holds a search with other training images: {CONTINUED}.")
+        data |= {"train_fingerprint": fingerprint, "images": len(images)}
+        self._search["config"] = {
+            "epochs": epochs,
+            "max_trials": self.oracle.max_trials,
+            "max_time": max_time,
+            "executions_per_trial": self.executions_per_trial,
+            "baselines": self.baselines,
+        }
+        self._started = time.monotonic() - spent
+        self._elapsed_before = float(self._search["elapsed_s"])
+        self._stop_at = None if max_time is None else self._started + max_time - self._elapsed_before
+        self._write_elapsed()
+
+    def _write_elapsed(self) -> None:
+        self._search["elapsed_s"] = round(self._elapsed_before + time.monotonic() - self._started, 3)
+        files.write_json(self.folder / files.SEARCH, self._search)
+
+    def _run_baselines(self, images: np.ndarray, epochs: int, callbacks: Any, verbose: int) -> None:
+        # A chief trains nothing, and its workers would each train them.
+        if self.baselines == "none" or self._is_shared():
+            return
+        for name in PRESETS:
+            self.pre_create_trial()
+            if self._finished(name) is not None:
+                continue
+            architecture = preset(name, self.hypermodel.image_shape)
+
+            def build(architecture: GANArchitecture = architecture) -> GAN:
+                gan = GAN(architecture)
+                gan.compile()
+                return gan
+
+            training = architecture.training
+            values = {
+                "latent_dim": architecture.generator.latent_dim,
+                "generator_lr": training.generator_lr,
+                "lr_ratio": training.lr_ratio,
+                "beta1": training.beta1,
+                "batch_size": training.batch_size,
+            }
+            # A baseline that fails is a row of the table like any other; the search goes on.
+            with contextlib.suppress(keras_tuner.errors.FailedTrialError):
+                self._run(
+                    TrialRecord(self._trial_folder(name), name, RUNNING, "baseline", hyperparameters=values),
+                    build,
+                    GAN.fit,
+                    images,
+                    range(epochs),
+                    callbacks,
+                    verbose,
+                )
+
+    def _is_shared(self) -> bool:
+        """Tells whether KerasTuner's chief and workers share this search (the KERASTUNER_* variables)."""
+        return "KERASTUNER_ORACLE_IP" in os.environ
+
+    def pre_create_trial(self) -> None:
+        """Ends the search when too little time is left for a trial to be worth starting."""
+        if self._stop_at is None:
+            return
+        least = 0.0 if self._max_trial_time is None else WORTH_STARTING * self._max_trial_time
+        if time.monotonic() + least >= self._stop_at:
+            raise _OutOfTimeError
+
+    def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
+        """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback."""
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = keras_tuner.engine.trial.TrialStatus.COMPLETED
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status = keras_tuner.engine.trial.TrialStatus.FAILED
+            trial.message = str(error)
+
+    def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Saves that the trial has begun, so that it is run again when this process is killed."""
+        self.save()
+
+    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Tells the oracle, and saves."""
+        super().on_trial_end(trial)
+        if not self._is_worker():
+            self._write_elapsed()
+
+    def run_trial(
+        self,
+        trial: keras_tuner.engine.trial.Trial,
+        images: np.ndarray,
+        *,
+        epochs: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int = 0,
+    ) -> list[dict[str, float]]:
+        """Trains and scores one trial; see `search` for the arguments.
+
+        Returns:
+            A score for each execution, which KerasTuner averages.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: the trial cannot be scored; the message says why.
+        """
+        hp = trial.hyperparameters
+        record = self._finished(trial.trial_id)
+        if record is None:
+            # Hyperband's oracle sets the epochs of a trial, and lets the best go on from where they were.
+            last = int(hp.values.get("tuner/epochs", epochs))
+            first = int(hp.values.get("tuner/initial_epoch", 0))
+
+            def build() -> GAN:
+                gan = self.hypermodel.build(hp)
+                if not isinstance(gan, GAN):
+                    raise keras_tuner.errors.FatalTypeError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                if hp.values.get("tuner/trial_id"):
+                    gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
+                return gan
+
+            def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
+                return self.hypermodel.fit(hp, gan, *args, **kwargs)
+
+            record = TrialRecord(
+                self._trial_folder(trial.trial_id), trial.trial_id, RUNNING, "search", hyperparameters=active_values(hp)
+            )
+            record = self._run(record, build, fit, images, range(first, last), callbacks, verbose)
+        name = self.oracle.objective.name
+        return [{name: execution.score} for execution in record.executions if execution.score is not None]
+
+    def _finished(self, trial_id: str) -> TrialRecord | None:
+        """Returns a completed trial's record: a process may be killed after it, before the oracle has heard of it."""
+        path = self._trial_folder(trial_id) / files.RECORD
+        with contextlib.suppress(ProjectError):
+            record = TrialRecord.from_json(read_json(path), path.parent)
+            if record.status == COMPLETED:
+                return record
+        return None
+
+    def _trial_folder(self, trial_id: str) -> Path:
+        return files.trial_dir(self.folder, trial_id)
+
+    def _run(
+        self,
+        record: TrialRecord,
+        build: Callable[[], GAN],
+        fit: Callable[..., Any],
+        images: np.ndarray,
+        epochs: range,
+        callbacks: Sequence[keras.callbacks.Callback],
+        verbose: int,
+    ) -> TrialRecord:
+        run = TrialRun(record, self.quality, epochs)
+        seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
+        strategy = self.distribution_strategy
+
+        def build_in_scope() -> GAN:
+            with contextlib.nullcontext() if strategy is None else strategy.scope():
+                return build()
+
+        return run.train(
+            build_in_scope,
+            lambda gan, recorder: fit(
+                gan,
+                images,
+                epochs=epochs.stop,
+                initial_epoch=epochs.start,
+                callbacks=[recorder, *self._deepcopy_callbacks(list(callbacks))],
+                verbose=verbose,
+            ),
+            seeds,
+            max_model_size=self.max_model_size,
+            stop_at=self._stop_at,
+            max_time=self._max_trial_time,
+        )
+
+    def _execution_seed(self, trial_id: str, execution: int) -> int:
+        """Derives a seed below 2**31, the same for the same search seed, trial and execution."""
+        trial = int.from_bytes(hashlib.sha256(trial_id.encode()).digest()[:8], "big")
+        return int(np.random.SeedSequence([self.seed, trial, execution]).generate_state(1)[0] >> 1)
+
+    # Results.
+
+    def results(self) -> SearchResults:
+        """Reads the tables of this search from its folder."""
+        return load(self.folder)
+
+    def get_best_models(self, num_models: int = 1) -> list[GAN]:
+        """Loads the best trials' GANs, best first, with the averaged generator of their best epoch.
+
+        Only trials with a score count, baselines among them; there may be fewer than `num_models`.
+
+        Raises:
+            SelectionError: there is no trial with a score.
+        """
+        results = self.results()
+        if num_models < 1:
+            raise ConfigError(f"num_models must be at least 1, but got {num_models}.")
+        ranked = [record for record in results.records if record.status in (COMPLETED, PRUNED)]
+        return [load_gan(record) for record in ranked[:num_models] or [results.best]]
+
+    def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
+        """Loads the GAN of one trial."""
+        return load_gan(self.results().trial(trial.trial_id))
+
+    def export(self, trial_id: str = "best", directory: str | Path | None = None) -> Path:
+        """Writes a trial's generator, architecture, samples and model card; see `tuner_gan.results.export`.
+
+        Returns:
+            The folder written.
+        """
+        from tuner_gan.results.export import export
+
+        return export(self.folder, trial_id, directory)
+
+
+def _check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
+    if not isinstance(oracle, keras_tuner.Oracle):
+        raise ConfigError(f"oracle must be a name or a keras_tuner.Oracle, but got {oracle!r}.")
+    objective = oracle.objective
+    name, direction = getattr(objective, "name", None), getattr(objective, "direction", None)
+    # "default_objective" is KerasTuner's name for an oracle without one: it minimises what a trial returns.
+    if direction != quality.direction or name not in (quality.objective, "default_objective"):
+        raise ConfigError(
+            f"The oracle must have the objective {quality.objective!r} with direction {quality.direction!r}, but it "
+            f"has {name!r} with {direction!r}: pass objective=keras_tuner.Objective({quality.objective!r}, "
+            f"{quality.direction!r})."
+        )
