@@ -92,6 +92,29 @@ def active_values(hp: keras_tuner.HyperParameters) -> dict[str, bool | int | flo
     }
 
 
+def describe_parameters(hp: keras_tuner.HyperParameters) -> list[tuple[str, str, str, str]]:
+    """Returns name, range, default and condition of each hyperparameter of a declared space, as text."""
+    return [
+        (
+            parameter.name,
+            _range(parameter.get_config()),
+            f"{parameter.default:g}" if isinstance(parameter.default, float) else str(parameter.default),
+            " and ".join(f"{item.name} is {' or '.join(map(str, item.values))}" for item in parameter.conditions)
+            or "always",
+        )
+        for parameter in hp.space
+    ]
+
+
+def _range(config: dict[str, Any]) -> str:
+    if "values" in config:
+        return ", ".join(map(str, config["values"]))
+    if "min_value" in config:
+        scale = ", log" if config.get("sampling") == "log" else ""
+        return f"{config['min_value']:g} to {config['max_value']:g}{scale}"
+    return "fixed" if "value" in config else "true, false"
+
+
 def check_search_space(space: object, image_shape: tuple[int, int, int] | None = None) -> None:
     """Tells the author of a search space what is wrong with it; returns quietly when nothing is.
 

@@ -45,9 +45,7 @@ class DCGANSpace:
             image_shape=self.image_shape,
             generator=GeneratorSpec(
                 family="conv",
-                latent_dim=hp.Choice(
-                    "latent_dim", [32, 64, 128] if grey else [64, 128, 256], default=64 if grey else 128
-                ),
+                latent_dim=hp.Choice("latent_dim", latent_dims, default=latent_dims[1]),
                 widths=generator_widths[::-1],
                 normalization=hp.Choice("generator_normalization", list(GENERATOR_NORMALIZATIONS), default="batch"),
             ),

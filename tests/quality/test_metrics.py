@@ -43,7 +43,8 @@ def _samples(mean: Array, covariance: Array, count: int = 40) -> Array:
     white -= white.mean(axis=0)
     white = np.linalg.qr(white)[0] * math.sqrt(count - 1)
     values, vectors = np.linalg.eigh(covariance)
-    return white @ (vectors * np.sqrt(values)).T + mean
+    points: Array = white @ (vectors * np.sqrt(values)).T + mean
+    return points
 
 
 def _frechet_of_statistics(x: Any) -> dict[str, float]:

@@ -236,10 +236,10 @@ def _build(image_shape: tuple[int, int, int], classes: int, seed: int) -> keras.
     """Strided 5x5 convolutions down to a map of at most 8x8, then the features, then the logits."""
     halvings = [max(1, math.ceil(math.log2(side / SMALLEST_MAP))) for side in image_shape[:2]]
     blocks = max(2, *halvings)
-    seeds = iter(range(seed * 1_000, seed * 1_000 + 1_000))
+    seeds = iter(np.random.SeedSequence(seed).generate_state(blocks + 2) >> 1)  # 31 bits, as Keras takes them
 
     def initializer() -> keras.initializers.Initializer:
-        return keras.initializers.GlorotUniform(seed=next(seeds))
+        return keras.initializers.GlorotUniform(seed=int(next(seeds)))
 
     inputs = keras.Input(image_shape, dtype="uint8", name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(inputs)

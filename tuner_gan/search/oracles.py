@@ -1,8 +1,12 @@
-"""KerasTuner's oracles by name."""
+"""KerasTuner's oracles by name.
+
+`random` and `bayesian` try the defaults of the space first.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import Any, cast
 
 import keras_tuner
 import numpy as np
@@ -10,6 +14,30 @@ import numpy as np
 from tuner_gan.errors import ConfigError, closest
 
 ORACLES = ("random", "hyperband", "bayesian", "grid")
+
+
+class _DefaultsFirst:
+    """Starts with the defaults of the space, which are the literature's, before anything else is tried."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        oracle = cast(keras_tuner.Oracle, self)
+        if oracle.start_order:
+            response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+            return response
+        hp = keras_tuner.HyperParameters()
+        for parameter in oracle.get_space().space:
+            hp.merge([parameter])
+            if hp.is_active(parameter):
+                hp.values[parameter.name] = parameter.default
+        return {"status": "RUNNING", "values": hp.values}
+
+
+class RandomOracle(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
+    """KerasTuner's random search, after the defaults."""
+
+
+class BayesianOracle(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    """KerasTuner's Bayesian optimisation, after the defaults."""
 
 
 def make_oracle(
@@ -35,15 +63,14 @@ def make_oracle(
         # A failed trial says so in the table; it never stops the search.
         "max_consecutive_failed_trials": sys.maxsize,
     }
-    oracles = keras_tuner.oracles
     if name == "random":
-        return oracles.RandomSearchOracle(max_trials=max_trials, **common)
+        return RandomOracle(max_trials=max_trials, **common)
     if name == "bayesian":
-        return oracles.BayesianOptimizationOracle(max_trials=max_trials, **common)
+        return BayesianOracle(max_trials=max_trials, **common)
     if name == "grid":
-        return oracles.GridSearchOracle(max_trials=max_trials, **common)
+        return keras_tuner.oracles.GridSearchOracle(max_trials=max_trials, **common)
     if name == "hyperband":
-        oracle = oracles.HyperbandOracle(max_epochs=max_epochs, **common)
+        oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=max_epochs, **common)
         oracle.max_trials = max_trials
         return oracle
     raise ConfigError(f"Unknown oracle {name!r}{closest(name, ORACLES)}: choose one of {', '.join(ORACLES)}.")

@@ -1,0 +1,182 @@
+"""A trial leaves the project: its generator, what it is, what it makes, and how to load it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError, QualityError, SelectionError
+from tuner_gan.images import generate_images, save_grid
+from tuner_gan.results.records import TrialRecord
+from tuner_gan.results.search_results import SearchResults, load
+
+SAMPLES = 64
+SAMPLES_SEED = 0
+
+
+def export(folder: str | Path, trial_id: str = "best", directory: str | Path | None = None) -> Path:
+    """Writes a trial's generator with its architecture, samples and a model card.
+
+    The generator is loaded and run before anything is written, so that what leaves is known to work. Loading it needs
+    Keras only: no custom objects, no tuner_gan.
+
+    Args:
+        folder: the project folder.
+        trial_id: of the trial, or `"best"`.
+        directory: where to write; by default `best/`, or `export_ID/` for another trial, in the project folder.
+
+    Returns:
+        The folder that now holds generator.keras, architecture.json, samples.png and model_card.md.
+
+    Raises:
+        SelectionError: there is no such trial, or it has no generator.
+        ProjectError: a file of the trial is damaged, or the folder cannot be written.
+    """
+    results = load(folder)
+    record = results.trial(trial_id)
+    source = record.folder / files.GENERATOR
+    if not source.is_file():
+        reason = f": {record.message}" if record.message else ""
+        raise SelectionError(
+            f"Trial {record.trial_id} has no generator to export, because it is {record.status}{reason}."
+        )
+    default = files.BEST_DIR if trial_id == "best" else f"export_{record.trial_id}"
+    target = Path(directory) if directory is not None else results.folder / default
+    images = _try_generator(source, record.trial_id)
+    files.create_folder(target)
+    for name in (files.GENERATOR, files.ARCHITECTURE):
+        with files.replacing(target / name) as path:
+            shutil.copyfile(record.folder / name, path)
+    save_grid(images, target / files.SAMPLES)
+    files.write_text(target / files.MODEL_CARD, model_card(results, record))
+    return target
+
+
+def _try_generator(path: Path, trial_id: str) -> Any:
+    try:
+        return generate_images(load_generator(path), SAMPLES, seed=SAMPLES_SEED)
+    except QualityError as error:
+        raise ProjectError(f"The generator of trial {trial_id} cannot be exported: {error}") from error
+
+
+def load_generator(path: str | Path) -> Any:
+    """Loads a generator in Keras's safe mode.
+
+    Args:
+        path: of a `.keras` file whose model maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        ProjectError: the file is missing, damaged, unsafe, or holds a model of another kind.
+    """
+    import keras
+
+    if not Path(path).is_file():
+        raise ProjectError(f"{path} is no file: expected a generator saved as .keras.")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Keras raises whatever the damaged part happens to break, from zipfile, h5py or json.
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ProjectError(f"{path} cannot be loaded as a Keras model: {first}") from error
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not all(isinstance(shape, tuple) for shape in shapes) or tuple(map(len, shapes)) != (2, 4):  # type: ignore[arg-type]
+        raise ProjectError(
+            f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], but it maps "
+            f"{shapes[0]} to {shapes[1]}."
+        )
+    return model
+
+
+def model_card(results: SearchResults, record: TrialRecord) -> str:
+    """Writes, as Markdown, what a generator is, how good it is, and how to load it."""
+    search = results.config
+    objective, floor = results.project.objective, results.classifier.get("floor", {})
+    data, config = search.get("data", {}), search.get("config", {})
+    lines = [
+        f"# Generator of {_cell(data.get('name', 'unknown data'))}",
+        "",
+        f"Trial `{record.trial_id}` of the search `{_cell(search.get('name', results.folder.name))}` "
+        f"({len(results)} trials). It maps latents drawn from a standard normal distribution to images of shape "
+        f"{_shape(data.get('image_shape'))} in [-1, 1].",
+        "",
+        "## Load it",
+        "",
+        "```python",
+        "import keras, numpy as np",
+        'generator = keras.saving.load_model("generator.keras")',
+        "latents = np.random.default_rng(0).standard_normal((64, generator.input_shape[-1]), dtype=np.float32)",
+        "images = np.rint((keras.ops.convert_to_numpy(generator(latents)) + 1) * 127.5).astype(np.uint8)",
+        "```",
+        "",
+        "## Scores",
+        "",
+        f"Ranked by `{objective}`. The floor is the score of real images that were held out.",
+        "",
+        "| metric | this generator | floor |",
+        "|---|---|---|",
+        *(f"| {_cell(name)} | {value:.4g} | {_number(floor.get(name))} |" for name, value in record.metrics.items()),
+        "",
+        *_spread(record, objective),
+        *_baselines(results, objective),
+        "## Made from",
+        "",
+        f"* data: {_cell(data.get('name', 'unknown'))}, {data.get('images', 'unknown')} training images, fingerprint "
+        f"`{str(data.get('fingerprint', 'unknown'))[:16]}`",
+        f"* training: {record.epochs} epochs, best at epoch {record.best_epoch}, seed {record.seed}",
+        f"* parameters: {record.generator_params} in the generator, {record.discriminator_params} in the discriminator",
+        f"* search: oracle {_cell(search.get('oracle', 'unknown'))}, space "
+        f"{_cell(search.get('space', {}).get('name', 'unknown'))}, seed {search.get('seed', 'unknown')}, "
+        f"settings {_cell(config)}",
+        f"* versions: {_cell(', '.join(f'{name} {value}' for name, value in search.get('versions', {}).items()))}",
+        "",
+        "| hyperparameter | value |",
+        "|---|---|",
+        *(f"| {_cell(name)} | {_cell(value)} |" for name, value in record.hyperparameters.items()),
+        "",
+        "## Use",
+        "",
+        "It makes images like those it was trained on, and inherits their biases and their licence. Scores of another",
+        "project, with another reference classifier, cannot be compared with these.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(record: TrialRecord, objective: str) -> list[str]:
+    if record.score_std is None:
+        return ["One training from one seed: another seed typically moves the score by a tenth of its value.", ""]
+    seed = next((run.seed for run in record.executions if run.execution == record.best_execution), None)
+    return [
+        f"The scores are means of {len(record.executions)} trainings, `{objective}` with a standard deviation of "
+        f"{record.score_std:.4g}; the generator is that of seed {seed}.",
+        "",
+    ]
+
+
+def _baselines(results: SearchResults, objective: str) -> list[str]:
+    rows = [trial for trial in results.records if trial.origin == "baseline" and trial.score is not None]
+    if not rows:
+        return []
+    scores = ", ".join(f"`{trial.trial_id}` {trial.score:.4g}" for trial in rows)
+    return [f"For comparison, `{objective}` of the tutorials in the same search: {scores}.", ""]
+
+
+def _shape(shape: Any) -> str:
+    return " x ".join(map(str, shape)) if isinstance(shape, list) else "unknown"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
+def _cell(value: Any) -> str:
+    """Text for Markdown: what a folder holds must not become markup."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    for mark in "\\`|<>[]*_":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

@@ -1,0 +1,393 @@
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner_gan.errors import ConfigError, ProjectError, SelectionError, TunerGANError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from tuner_gan.config import SearchConfig
+    from tuner_gan.search.tuner import GANTuner
+
+TABLE_FORMATS = ("table", "csv", "json", "markdown")
+BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
+CLOSING_SECONDS = 10.0
+"""Of the search's time, kept for the export and the table at its end."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: those of the command line; None for the process's own.
+
+    Returns:
+        The exit code: 0; 2 for bad input; 3 when every trial failed; 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        with _plain_warnings():
+            code: int = options.run(options)
+            sys.stdout.flush()
+            return code
+    except TunerGANError as error:
+        print(f"tuner-gan: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tuner-gan: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from tuner_gan import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="tuner-gan", description="Search GAN architectures, inspect the ranked trials, export the best model."
+    )
+    parser.add_argument("--version", action="version", version=f"tuner-gan {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_search(commands)
+    trials = _add_table(commands, "trials", "show the ranked trials of a search", _trials)
+    trials.add_argument("--top", type=int, metavar="N", help="show the first N rows")
+    trials.add_argument(
+        "--sort", metavar="COL", help="sort by a column; put - before it for descending (--sort=-score)"
+    )
+    trials.add_argument("--columns", metavar="A,B", help="show these columns")
+    history = _add_table(commands, "history", "show losses and scores at every epoch", _history)
+    history.add_argument("--trial", metavar="ID", help="of one trial, or best (default: all)")
+    _add_export(commands)
+    _add_generate(commands)
+    spaces = commands.add_parser("spaces", help="list search spaces, or the hyperparameters of one")
+    spaces.add_argument("name", nargs="?", metavar="NAME", help="of a search space")
+    spaces.set_defaults(run=_spaces)
+    return parser
+
+
+def _add_search(commands: Any) -> None:
+    search = commands.add_parser(
+        "search",
+        help="search for the best GAN on your images",
+        description="Search for the best GAN on your images. Without arguments: five minutes on 5,000 MNIST digits.",
+        argument_default=argparse.SUPPRESS,
+    )
+    search.add_argument(
+        "--data", metavar="D", help="mnist5k (default), digits, mnist, fashion_mnist, cifar10, or a path"
+    )
+    search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
+    search.add_argument("--space", metavar="NAME", help="dcgan (default) or mlp")
+    search.add_argument("--oracle", metavar="NAME", help="random (default), bayesian, hyperband or grid")
+    search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
+    search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
+    search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: 30)")
+    search.add_argument("--executions", type=int, metavar="N", help="trainings of each trial (default: 1)")
+    search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
+    search.add_argument("--baselines", metavar="all|none", help="run the two tutorials first (default: all)")
+    search.add_argument("--dir", metavar="DIR", help="folder of searches (default: runs)")
+    search.add_argument("--name", metavar="NAME", help="folder of this search in it (default: by data and space)")
+    search.add_argument("--overwrite", action="store_true", help="delete an earlier search of that name first")
+    search.add_argument("--config", metavar="F.toml", help="read settings from a file; flags win over it")
+    search.set_defaults(run=_search)
+
+
+def _add_table(commands: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    parser.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
+    parser.add_argument("--format", choices=TABLE_FORMATS, help="default: table, or by the suffix of FILE")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to a file")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a trial's generator, model card and samples")
+    export.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
+    export.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
+    export.add_argument("-o", "--output", metavar="DIR", help="where to write (default: FOLDER/best)")
+    export.set_defaults(run=_export)
+
+
+def _add_generate(commands: Any) -> None:
+    generate = commands.add_parser("generate", help="make images with an exported generator")
+    generate.add_argument("model", metavar="MODEL.keras", help="an exported generator")
+    generate.add_argument("-n", type=int, default=64, metavar="N", help="how many images (default: 64)")
+    generate.add_argument("--seed", type=int, metavar="S", help="integer from 0 that fixes the images")
+    generate.add_argument("-o", "--output", required=True, metavar="FILE", help="samples.npz or grid.png")
+    generate.set_defaults(run=_generate)
+
+
+def _search(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    from tuner_gan import datasets
+    from tuner_gan.config import SearchConfig
+
+    flags = {key: value for key, value in vars(options).items() if key not in ("run", "config")}
+    config = SearchConfig.load(flags, getattr(options, "config", None))
+    console = _console()
+    _check_names(config)
+    data = datasets.load(config.data, config.size).split(seed=config.seed)
+    console.print(f"{data.name}: {len(data.train)} training images of {data.image_shape}", highlight=False)
+    tuner = _make_tuner(config, data, console)
+    stop = _run_search(tuner, config, data, console, started)
+    return _show_results(tuner, console, stop)
+
+
+def _check_names(config: SearchConfig) -> None:
+    """Refuses what would only fail after TensorFlow has loaded and the classifier is trained."""
+    from tuner_gan.errors import closest
+    from tuner_gan.search_spaces import SPACES
+
+    oracles = ("random", "bayesian", "hyperband", "grid")
+    for kind, name, known in (("search space", config.space, SPACES), ("oracle", config.oracle, oracles)):
+        if name not in known:
+            raise ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
+
+
+def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
+    from tuner_gan import files
+
+    files.create_folder(Path(config.dir))
+    with console.status("Starting TensorFlow"):
+        _load_tensorflow()
+        from tuner_gan.quality.evaluator import QualityEvaluator
+        from tuner_gan.search.hypermodel import GANHyperModel
+        from tuner_gan.search.project import remove_project
+        from tuner_gan.search.tuner import GANTuner
+    if config.overwrite:
+        remove_project(config.folder)
+    with console.status("Reference classifier"):
+        quality = QualityEvaluator.fit(data, config.folder, seed=config.seed)
+    card = quality.card
+    console.print(
+        f"reference {card['kind']}: held-out accuracy {card['accuracy']:.1%}, floor "
+        f"{quality.objective} {quality.floor[quality.objective]:.4f}",
+        highlight=False,
+    )
+    return GANTuner(
+        GANHyperModel(data.image_shape, config.space),
+        quality=quality,
+        oracle=config.oracle,
+        max_trials=config.max_trials,
+        max_epochs=config.epochs,
+        executions_per_trial=config.executions,
+        seed=config.seed,
+        baselines=config.baselines,
+        directory=config.dir,
+        project_name=config.folder.name,
+    )
+
+
+def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Console, started: float) -> int:
+    """Searches under a live view; returns 0, or 130 when Ctrl-C ended it."""
+    from tuner_gan.config import TRIAL_SHARE
+    from tuner_gan.results.live import LiveView
+    from tuner_gan.search_spaces.presets import PRESETS
+
+    seconds = config.seconds
+    baselines = len(PRESETS) if config.baselines == "all" else 0
+    view = LiveView(
+        tuner.folder,
+        console,
+        epochs=config.epochs,
+        max_trials=None if config.max_trials is None else config.max_trials + baselines,
+        stop_at=None if seconds is None else started + seconds,
+    )
+    try:
+        with view:
+            tuner.search(
+                data.train,
+                epochs=config.epochs,
+                max_time=None if seconds is None else max(seconds - CLOSING_SECONDS, 1.0),
+                max_trial_time=None if seconds is None else TRIAL_SHARE * seconds,
+                spent=time.monotonic() - started,
+            )
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from here.", highlight=False)
+        return INTERRUPTED
+    return 0
+
+
+def _show_results(tuner: GANTuner, console: Console, code: int) -> int:
+    results = tuner.results()
+    _print_table(results.trials(), console)
+    try:
+        best = results.best
+    except SelectionError as error:
+        if code:  # interrupted before the first trial had a score: there is nothing to export, and no error
+            return code
+        raise ProjectError(str(error)) from error
+    exported = tuner.export("best")
+    from tuner_gan import files
+
+    for label, path in (
+        ("samples", best.folder / files.SAMPLES),
+        ("generator", exported / files.GENERATOR),
+        ("model card", exported / files.MODEL_CARD),
+        ("search", tuner.folder),
+    ):
+        console.print(f"{label:>10}  {path}", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def _trials(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+    from tuner_gan.results.tables import select
+
+    columns = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
+    table = select(load(options.folder).trials(), columns, options.sort, options.top)
+    return _write_table(table, options)
+
+
+def _history(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+
+    return _write_table(load(options.folder).history(options.trial), options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+
+    load(options.folder).trial(options.trial)  # a wrong name is told before TensorFlow loads
+    _load_tensorflow()
+    from tuner_gan.results.export import export
+
+    target = export(options.folder, options.trial, options.output)
+    for path in sorted(target.iterdir()):
+        print(path)
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    output = Path(options.output)
+    if output.suffix not in (".npz", ".png"):
+        raise ConfigError(f"Expected an output that ends in .npz or .png, but got {options.output!r}.")
+    if options.n < 1:
+        raise ConfigError(f"-n must be at least 1, but got {options.n}.")
+    if options.seed is not None and options.seed < 0:
+        raise ConfigError(f"--seed must be an integer from 0, but got {options.seed}.")
+    _load_tensorflow()
+    import numpy as np
+
+    from tuner_gan import files
+    from tuner_gan.images import generate_images, save_grid
+    from tuner_gan.results.export import load_generator
+
+    images = generate_images(load_generator(options.model), options.n, seed=options.seed)
+    files.create_folder(output.parent)
+    if output.suffix == ".png":
+        save_grid(images, output)
+    else:
+        with files.replacing(output) as path:
+            np.savez_compressed(path, images=images)
+    print(f"{len(images)} images of {images.shape[1:]} in {output}")
+    return 0
+
+
+def _spaces(options: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from tuner_gan.search_spaces import SPACES, make_space
+
+    console = _console()
+    if options.name is None:
+        for name in SPACES:
+            console.print(f"{name}    (tuner-gan spaces {name} lists its hyperparameters)", highlight=False)
+        return 0
+    _load_tensorflow()
+    from tuner_gan.search_spaces.base import declare, describe_parameters
+
+    shape = (28, 28, 1)
+    table = Table(title=f"{options.name}, for images of {shape}; ranges follow the image", title_justify="left")
+    table.add_column("hyperparameter", no_wrap=True)
+    for heading in ("range", "default", "active when"):
+        table.add_column(heading)
+    for row in describe_parameters(declare(make_space(options.name, shape))):
+        table.add_row(*row)
+    console.print(table)
+    return 0
+
+
+def _write_table(table: pd.DataFrame, options: argparse.Namespace) -> int:
+    output = None if options.output is None else Path(options.output)
+    kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
+    if kind == "table":
+        if output is None:
+            _print_table(table, _console())
+            return 0
+        from rich.console import Console
+
+        with Path(os.devnull).open("w") as nowhere:
+            recording = Console(file=nowhere, record=True, width=200)
+            _print_table(table, recording)
+        text = recording.export_text()
+    else:
+        from tuner_gan.results.display import render
+
+        text = render(table, kind)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        from tuner_gan import files
+
+        files.create_folder(output.parent)
+        files.write_text(output, text)
+    return 0
+
+
+def _print_table(table: pd.DataFrame, console: Console) -> None:
+    from tuner_gan.results.display import rich_table
+
+    console.print(rich_table(table, min(console.width, 160)) if len(table) else "There are no trials yet.")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _load_tensorflow() -> None:
+    """Imports TensorFlow without the lines on devices and instructions that it prints on its way."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        return
+    # They come from C++ before any logging can be set up, so only the file descriptor can be turned away.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows a warning of ours as one line, and leaves other people's to debugging."""
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if category is UserWarning:
+            print(f"tuner-gan: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

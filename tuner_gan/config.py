@@ -1,0 +1,158 @@
+"""What a search is asked to do: flags and a TOML file become one validated `SearchConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuner_gan.errors import ConfigError, closest
+
+DEFAULT_TIME = "5m"
+"""Time of a search that is given neither trials nor time."""
+TRIAL_SHARE = 1 / 7
+"""Share of a search's time that one training may take: both tutorials, four or five trials, and the rest."""
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Settings of `tuner-gan search`; a TOML file takes the same names.
+
+    Attributes:
+        data: name of a data set, or path of an .npz file or a folder.
+        image_size: `"HEIGHTxWIDTH"` to crop and resize images to, or one number for both; None to keep theirs.
+        space: name of a search space.
+        oracle: name of an oracle.
+        max_trials: trials at most, baselines not counted; None for no limit.
+        max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
+        epochs: passes over the images of each trial.
+        executions: trainings of each trial, from different seeds.
+        seed: integer from 0.
+        baselines: `"all"` or `"none"`.
+        dir: folder of projects.
+        name: folder of this search in it; None for one named after data and space.
+        overwrite: whether to delete an earlier search of that name first.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range; the message names it.
+    """
+
+    data: str = "mnist5k"
+    image_size: str | None = None
+    space: str = "dcgan"
+    oracle: str = "random"
+    max_trials: int | None = None
+    max_time: str | None = None
+    epochs: int = 30
+    executions: int = 1
+    seed: int = 0
+    baselines: str = "all"
+    dir: str = "runs"
+    name: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(SearchConfig).items():
+            value = getattr(self, name)
+            kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+            if type(value) not in kinds:
+                expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
+                raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
+        for name, least in (("max_trials", 1), ("epochs", 1), ("executions", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} must be an integer from {least}, but got {value}.")
+        if self.baselines not in ("all", "none"):
+            raise ConfigError(f"baselines must be 'all' or 'none', but got {self.baselines!r}.")
+        if self.name is not None and (self.name in ("", ".", "..") or re.search(r"[/\\\0]", self.name)):
+            raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
+        if self.max_time is not None:
+            parse_duration(self.max_time)
+        if self.image_size is not None:
+            parse_size(self.image_size)
+
+    @property
+    def folder(self) -> Path:
+        """The project folder: `dir/name`, by default such as `runs/mnist5k-dcgan`."""
+        return Path(self.dir) / (self.name or f"{Path(self.data).absolute().stem}-{self.space}")
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of the whole search; None for no limit, five minutes when no limit of any kind is set."""
+        if self.max_time is None and self.max_trials is None:
+            return parse_duration(DEFAULT_TIME)
+        return None if self.max_time is None else parse_duration(self.max_time)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width to resize images to; None to keep theirs."""
+        return None if self.image_size is None else parse_size(self.image_size)
+
+    @classmethod
+    def load(cls, flags: dict[str, Any], path: str | None = None) -> SearchConfig:
+        """Merges flags over a TOML file over the defaults.
+
+        Args:
+            flags: those given on the command line.
+            path: of the TOML file; None for none.
+
+        Raises:
+            ConfigError: the file cannot be read, has an unknown key, or a value of the wrong type.
+        """
+        values: dict[str, Any] = {}
+        if path is not None:
+            values = _read_toml(Path(path))
+            known = [field.name for field in dataclasses.fields(cls)]
+            for key in values:
+                if key not in known:
+                    raise ConfigError(
+                        f"{path} has an unknown key {key!r}{closest(key, known)}: choose from {', '.join(known)}."
+                    )
+        try:
+            return cls(**{**values, **flags})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}.") from error
+
+
+def parse_duration(text: str) -> float:
+    """Returns the seconds of a duration such as `90`, `90s`, `5m` or `1h30m`.
+
+    Raises:
+        ConfigError: it is none, or zero.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = (
+        sum(float(part) * unit for part, unit in zip(match.groups(default="0"), (3600, 60, 1), strict=True))
+        if match and text.strip()
+        else 0.0
+    )
+    if seconds <= 0:
+        raise ConfigError(f"Expected a time such as 90s, 5m or 1h30m, but got {text!r}.")
+    return seconds
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Returns height and width of `"HEIGHTxWIDTH"`, or of one number for both.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    if match is None:
+        raise ConfigError(f"Expected an image size such as 64 or 48x64 (height x width), but got {text!r}.")
+    return int(match[1]), int(match[2] or match[1])
