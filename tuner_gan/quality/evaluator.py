@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits
 from tuner_gan.errors import ProjectError, QualityError
-from tuner_gan.images import to_images
+from tuner_gan.images import images_from_latents
 from tuner_gan.quality import metrics
 from tuner_gan.quality.classifier import Images, ReferenceClassifier, damaged, inference_batch, read_card
 
@@ -193,14 +193,7 @@ class QualityEvaluator:
             QualityError: NaN or infinity in the output, images of another shape, or images that are all the same.
         """
         latents = self._fixed_latents(int(generator.input_shape[-1]))
-        size = inference_batch(self.image_shape)
-        outputs = []
-        for start in range(0, len(latents), size):
-            batch = latents[start : start + size]
-            padding = np.zeros((size - len(batch), batch.shape[1]), np.float32)
-            output = generator(np.concatenate([batch, padding]), training=False)
-            outputs.append(to_images(keras.ops.convert_to_numpy(output)[: len(batch)]))
-        return self.evaluate(np.concatenate(outputs))
+        return self.evaluate(images_from_latents(generator, latents, inference_batch(self.image_shape)))
 
     def _fixed_latents(self, size: int) -> Floats:
         if size not in self._latents:

@@ -75,6 +75,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch: int | None = None
         self.best_metrics: dict[str, float] = {}
         self.last_epoch = 0
+        self.out_of_time = False
         self._best_elsewhere = best_elsewhere
         self._latest: dict[str, float] = {}
         self._started = time.monotonic()
@@ -87,6 +88,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends the training when its time is over."""
         if self.stop_at is not None and time.monotonic() >= self.stop_at:
+            self.out_of_time = True
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

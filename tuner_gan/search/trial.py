@@ -106,9 +106,14 @@ class TrialRun:
         except BaseException:  # Ctrl-C, or whatever else ends the process
             self._write(INTERRUPTED, "interrupted")
             raise
-        reached = self._recorders[-1].last_epoch
-        early = f"ended after {reached} of {self.epochs.stop} epochs by its time limit or a callback"
-        return self._write(COMPLETED, early if reached < self.epochs.stop else None)
+        return self._write(COMPLETED, self._ended_early())
+
+    def _ended_early(self) -> str | None:
+        last = self._recorders[-1]
+        if last.last_epoch >= self.epochs.stop:
+            return None
+        cause = "its time limit" if last.out_of_time else "a callback"
+        return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
         keras.backend.clear_session()

@@ -1,0 +1,82 @@
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+
+from tuner_gan.gan.losses import non_saturating
+
+Array = npt.NDArray[Any]
+
+
+def _cross_entropy(logits: Array, label: int) -> float:
+    """Mean binary cross-entropy in float64; only for logits whose sigmoid neither rounds to 0 nor to 1."""
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return float(-np.log(probability if label else 1 - probability).mean())
+
+
+def _losses(real: Array, fake: Array) -> tuple[float, float]:
+    d_loss, g_loss = non_saturating(tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
+    assert d_loss.shape == ()
+    assert g_loss.shape == ()
+    return float(d_loss), float(g_loss)
+
+
+def test_it_is_the_cross_entropy_of_probabilities() -> None:
+    random = np.random.default_rng(0)
+    real, fake = random.normal(1, 4, (64, 1)), random.normal(-1, 4, (64, 1))
+    d_loss, g_loss = _losses(real, fake)
+    assert d_loss == pytest.approx(_cross_entropy(real, 1) + _cross_entropy(fake, 0), rel=1e-5)
+    assert g_loss == pytest.approx(_cross_entropy(fake, 1), rel=1e-5)
+
+
+def test_an_undecided_discriminator_gives_2_ln_2_and_ln_2() -> None:
+    zeros = np.zeros((8, 1))
+    assert _losses(zeros, zeros) == pytest.approx((2 * math.log(2), math.log(2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [100.0, 1e4, 1e30])
+def test_large_logits_do_not_overflow(size: float) -> None:
+    logits = np.full((4, 1), size)
+    # softplus(x) is x for large x and 0 for very negative x.
+    assert _losses(logits, -logits) == pytest.approx((0, size), rel=1e-5, abs=1e-30)
+    assert _losses(-logits, logits) == pytest.approx((2 * size, 0), rel=1e-5, abs=1e-30)
+    assert _losses(logits, logits) == pytest.approx((size, 0), rel=1e-5, abs=1e-30)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_each_side_is_pulled_where_it_should_be(scale: float) -> None:
+    random = np.random.default_rng(1)
+    real = tf.constant(scale * random.normal(size=(16, 1)), tf.float32)
+    fake = tf.constant(scale * random.normal(size=(16, 1)), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([real, fake])
+        d_loss, g_loss = non_saturating(real, fake)
+    d_real, d_fake = (np.asarray(g) for g in tape.gradient(d_loss, [real, fake]))
+    g_real, g_fake = tape.gradient(g_loss, [real, fake])
+    # D wants higher logits for real and lower ones for fake images, G higher ones for its own.
+    assert (d_real <= 0).all()
+    assert (d_fake >= 0).all()
+    assert (np.asarray(g_fake) <= 0).all()
+    assert g_real is None
+
+    def sigmoid(x: Any) -> Array:
+        return np.asarray(np.exp(-np.logaddexp(0, -np.asarray(x, np.float64))))
+
+    np.testing.assert_allclose(d_real, -sigmoid(-real) / 16, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(d_fake, sigmoid(fake) / 16, rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(g_fake, -sigmoid(-fake) / 16, rtol=1e-5, atol=1e-12)
+
+
+def test_the_generator_learns_most_from_fakes_that_are_seen_through() -> None:
+    """What non-saturating means: the gradient does not vanish where D is sure that an image is fake."""
+    fake = tf.constant([[-20.0], [0.0], [20.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        _, g_loss = non_saturating(fake, fake)
+    sure, undecided, fooled = np.asarray(tape.gradient(g_loss, fake))[:, 0]
+    assert sure == pytest.approx(-1 / 3, rel=1e-5)
+    assert undecided == pytest.approx(-1 / 6, rel=1e-5)
+    assert fooled == pytest.approx(0, abs=1e-8)

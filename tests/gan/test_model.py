@@ -1,0 +1,518 @@
+"""The GAN as a Keras model.
+
+Where Keras itself loses something, a stock model stands beside ours, so that the test shows the difference.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+from keras import layers
+from keras_tuner.src.engine.tuner import maybe_compute_model_size
+
+from tuner_gan.errors import ConfigError
+from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.model import GAN
+
+Array = npt.NDArray[Any]
+
+# Saving a model, Keras 3.15 itself calls an `__array__` of TensorFlow 2.21 that has no `copy` argument.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SHAPE = (8, 9, 1)
+LATENT = 4
+
+
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    keras.utils.set_random_seed(0)
+
+
+def _architecture(**training: Any) -> GANArchitecture:
+    return GANArchitecture(
+        SHAPE,
+        GeneratorSpec("conv", LATENT, (5, 3)),
+        DiscriminatorSpec("conv", (3, 4), normalization="none"),
+        TrainingSpec(**{"batch_size": 4, **training}),
+    )
+
+
+def _compiled(**training: Any) -> GAN:
+    gan = GAN(_architecture(**training), seed=3)
+    gan.compile()
+    return gan
+
+
+def _images(n: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
+
+
+def _step(gan: GAN, images: Array) -> dict[str, float]:
+    return {name: float(value) for name, value in gan.train_step(tf.constant(images)).items()}
+
+
+def _values(variables: Any) -> list[Array]:
+    return [np.array(variable) for variable in variables]
+
+
+def _state(gan: GAN) -> dict[str, list[Array]]:
+    return {
+        "generator": gan.generator.get_weights(),
+        "discriminator": gan.discriminator.get_weights(),
+        "average": gan.ema_generator.get_weights(),
+        "generator optimizer": _values(gan.generator_optimizer.variables),
+        "discriminator optimizer": _values(gan.discriminator_optimizer.variables),
+        "steps": _values([gan.steps]),
+        "seed generator": _values([gan.seed_generator.state]),
+    }
+
+
+def _assert_same(one: dict[str, list[Array]], other: dict[str, list[Array]]) -> None:
+    assert one.keys() == other.keys()
+    for name, arrays in one.items():
+        assert len(arrays) == len(other[name]) > 0
+        for a, b in zip(arrays, other[name], strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+class StockGAN(keras.Model):  # type: ignore[misc]
+    """A GAN as the Keras guides write it: a subclass with two optimizers and no `build`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = keras.Sequential([layers.Dense(6, activation="tanh")])
+        self.discriminator = keras.Sequential([layers.Dense(1)])
+
+    def compile(self) -> None:
+        super().compile()
+        self.g_optimizer = keras.optimizers.Adam()
+        self.d_optimizer = keras.optimizers.Adam()
+
+    def train_step(self, real: Any) -> dict[str, Any]:
+        with tf.GradientTape(persistent=True) as tape:
+            fake = self.generator(tf.ones((2, 3)))
+            d_loss = tf.reduce_mean(self.discriminator(fake)) - tf.reduce_mean(self.discriminator(real))
+            g_loss = -tf.reduce_mean(self.discriminator(fake))
+        for optimizer, network, loss in (
+            (self.d_optimizer, self.discriminator, d_loss),
+            (self.g_optimizer, self.generator, g_loss),
+        ):
+            optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return {"d_loss": d_loss}
+
+
+# --- one step ------------------------------------------------------------------------------------------------
+
+
+def _two_tape_step(gan: GAN, images: Array, latents: Any) -> tuple[float, float, list[Any], list[Any]]:
+    """A textbook step: a tape and a forward pass a network, probabilities and labels instead of softplus."""
+    real = images.astype(np.float32) / 127.5 - 1
+    cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+    generator, discriminator = gan.generator, gan.discriminator
+    ones, zeros = np.ones((len(images), 1)), np.zeros((len(images), 1))
+    with tf.GradientTape() as d_tape:
+        fake = generator(latents, training=True)
+        d_loss = cross_entropy(ones, discriminator(real, training=True))
+        d_loss += cross_entropy(zeros, discriminator(fake, training=True))
+    with tf.GradientTape() as g_tape:
+        fake = generator(latents, training=True)
+        g_loss = cross_entropy(ones, discriminator(fake, training=True))
+    d_gradients = d_tape.gradient(d_loss, discriminator.trainable_variables)
+    g_gradients = g_tape.gradient(g_loss, generator.trainable_variables)
+    return float(d_loss), float(g_loss), _values(d_gradients), _values(g_gradients)
+
+
+def _first_adam_step(weight: Array, gradient: Array, rate: float, beta1: float, beta2: float) -> Array:
+    first = (1 - beta1) * gradient / (1 - beta1)
+    second = (1 - beta2) * gradient**2
+    # Keras adds its epsilon before the correction of the second moment.
+    return weight - rate * first * np.sqrt(1 - beta2) / (np.sqrt(second) + 1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_one_step_is_the_textbook_step(optimizer: str) -> None:
+    gan = GAN(_architecture(generator_lr=1e-3, lr_ratio=3.0, beta1=0.4, beta2=0.9), seed=3)
+    if optimizer == "sgd":  # shows the size of a gradient too, which Adam's first step hides
+        gan.compile(keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.25))
+    else:
+        gan.compile()
+    images = _images(6)
+    g_before, d_before = _values(gan.generator.trainable_variables), _values(gan.discriminator.trainable_variables)
+
+    reference = GAN(gan.architecture, seed=3)
+    reference.set_weights(gan.get_weights())
+    latents = keras.random.normal((6, LATENT), seed=keras.random.SeedGenerator(3))
+    d_loss, g_loss, d_gradients, g_gradients = _two_tape_step(reference, images, latents)
+
+    logs = _step(gan, images)
+    assert logs == pytest.approx({"d_loss": d_loss, "g_loss": g_loss}, rel=1e-5)
+    for variables, before, gradients, adam_rate, sgd_rate in (
+        (gan.generator.trainable_variables, g_before, g_gradients, 1e-3, 0.5),
+        (gan.discriminator.trainable_variables, d_before, d_gradients, 3e-3, 0.25),
+    ):
+        assert len(variables) == len(gradients) > 0
+        for variable, weight, gradient in zip(variables, before, gradients, strict=True):
+            if optimizer == "sgd":
+                expected = weight - sgd_rate * gradient
+            else:
+                expected = _first_adam_step(weight.astype(np.float64), gradient.astype(np.float64), adam_rate, 0.4, 0.9)
+            assert not np.array_equal(np.asarray(variable), weight)
+            np.testing.assert_allclose(np.asarray(variable), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_losses_are_means_over_the_epoch() -> None:
+    gan = _compiled()
+    first = _step(gan, _images(4))
+    second = _step(gan, _images(4, seed=1))
+    gan.reset_metrics()
+    alone = _step(gan, _images(4, seed=2))
+    assert first.keys() == second.keys() == alone.keys() == {"d_loss", "g_loss"}
+    assert alone != pytest.approx(second)
+    twin = _compiled()
+    twin.set_weights(GAN(_architecture(), seed=3).get_weights())
+    assert [metric.name for metric in gan.metrics] == ["d_loss", "g_loss"]
+
+
+def test_learning_rates_and_betas_are_the_architecture_s() -> None:
+    gan = _compiled(generator_lr=2e-3, lr_ratio=0.5, beta1=0.25, beta2=0.75)
+    for optimizer, rate in ((gan.generator_optimizer, 2e-3), (gan.discriminator_optimizer, 1e-3)):
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+        assert (optimizer.beta_1, optimizer.beta_2) == (0.25, 0.75)
+
+
+def test_the_discriminator_trains_and_stays_trainable() -> None:
+    gan = _compiled()
+    before = _values(gan.discriminator.trainable_variables)
+    gan.fit(_images(8), verbose=0)
+    assert gan.discriminator.trainable
+    assert all(layer.trainable for layer in gan.discriminator.layers)
+    after = _values(gan.discriminator.trainable_variables)
+    assert len(after) == len(before) == 6
+    assert all(not np.array_equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
+def test_the_stock_stack_of_the_tutorials_never_trains_its_discriminator() -> None:
+    """Compiled, frozen, stacked: what worked in Keras 2, and what our training step avoids."""
+    discriminator = keras.Sequential([keras.Input((6,)), layers.Dense(1)])
+    discriminator.compile(keras.optimizers.Adam(), keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
+    discriminator.trainable = False
+    stack = keras.Sequential([keras.Input((3,)), layers.Dense(6), discriminator])
+    stack.compile(keras.optimizers.Adam(), keras.losses.BinaryCrossentropy(from_logits=True), run_eagerly=True)
+    before = discriminator.get_weights()
+    discriminator.train_on_batch(np.ones((4, 6)), np.ones((4, 1)))
+    for a, b in zip(discriminator.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- the average and the noise -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [0, 2000])
+def test_the_average_follows_with_a_warm_up(start: int) -> None:
+    gan = _compiled(ema_decay=0.9)
+    for average, current in zip(gan.ema_generator.weights, gan.generator.weights, strict=True):
+        np.testing.assert_array_equal(average, current)
+    gan.steps.assign(start)
+    expected = [weight.astype(np.float64) for weight in gan.ema_generator.get_weights()]
+    decays = []
+    for t in range(start + 1, start + 4):
+        _step(gan, _images(4, seed=t))
+        decays.append(min(0.9, (1 + t) / (10 + t)))
+        expected = [
+            decays[-1] * average + (1 - decays[-1]) * current
+            for average, current in zip(expected, gan.generator.get_weights(), strict=True)
+        ]
+    assert decays == (pytest.approx([2 / 11, 3 / 12, 4 / 13]) if start == 0 else [0.9, 0.9, 0.9])
+    assert int(gan.steps) == start + 3
+    for average, weight in zip(gan.ema_generator.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(average, weight, rtol=1e-5, atol=1e-6)
+
+
+def test_moving_statistics_are_averaged_too() -> None:
+    gan = _compiled()
+    norm, average = (
+        next(layer for layer in network.layers if isinstance(layer, layers.BatchNormalization))
+        for network in (gan.generator, gan.ema_generator)
+    )
+    latents = np.asarray(keras.random.normal((4, LATENT), seed=keras.random.SeedGenerator(3)))
+    maps = np.asarray(keras.Model(gan.generator.input, norm.input)(latents)).astype(np.float64)
+    _step(gan, _images(4))
+    # The fakes are made once a step, so the statistics move once.
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * maps.mean((0, 1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(average.moving_mean, 9 / 11 * np.asarray(norm.moving_mean), rtol=1e-5, atol=1e-7)
+    variance = 2 / 11 * 1 + 9 / 11 * np.asarray(norm.moving_variance)
+    np.testing.assert_allclose(average.moving_variance, variance, rtol=1e-5)
+    assert not np.array_equal(average.moving_variance, np.ones(5))
+
+
+@pytest.mark.parametrize(("step", "left"), [(0, 1.0), (5, 0.5), (10, 0.0), (500, 0.0)])
+def test_noise_is_on_real_and_fake_images_and_fades(monkeypatch: pytest.MonkeyPatch, step: int, left: float) -> None:
+    gan = _compiled(instance_noise=0.2, instance_noise_steps=10)
+    gan.steps.assign(step)
+    made: list[Array] = []
+    judged: list[Array] = []
+
+    def spy(network: Any, seen: list[Array], of_output: bool) -> None:
+        call = network.call
+
+        def spying(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            output = call(inputs, *args, **kwargs)
+            seen.append(np.array(output if of_output else inputs))
+            return output
+
+        monkeypatch.setattr(network, "call", spying)
+
+    spy(gan.generator, made, of_output=True)
+    spy(gan.discriminator, judged, of_output=False)
+    images = _images(40)
+    _step(gan, images)
+    (fake,), (noisy_real, noisy_fake) = made, judged
+    real_noise, fake_noise = noisy_real - (images / 127.5 - 1), noisy_fake - fake
+    for noise in (real_noise, fake_noise):
+        assert noise.shape == (40, *SHAPE)
+        assert noise.std() == pytest.approx(0.2 * left, rel=0.06, abs=1e-6)
+        assert noise.mean() == pytest.approx(0, abs=0.02)
+    if left:
+        assert abs(np.corrcoef(real_noise.ravel(), fake_noise.ravel())[0, 1]) < 0.1
+
+
+# --- fit -----------------------------------------------------------------------------------------------------
+
+
+class Counter(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches, self.epochs, self.logs = 0, 0, list[set[str]]()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.batches += 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs += 1
+        self.logs.append(set(logs))
+
+
+def test_fit_takes_bytes_and_runs_the_user_s_callbacks() -> None:
+    gan = _compiled()
+    counter = Counter()
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+    history = gan.fit(_images(11), epochs=2, callbacks=[counter, schedule], verbose=0)
+    # Three images of each epoch are left over.
+    assert (counter.batches, counter.epochs, int(gan.steps)) == (4, 2, 4)
+    assert counter.logs[0] >= {"d_loss", "g_loss"}
+    assert {name: len(values) for name, values in history.history.items()} >= {"d_loss": 2, "g_loss": 2}
+    assert np.isfinite(history.history["d_loss"] + history.history["g_loss"]).all()
+    assert gan.optimizer is gan.generator_optimizer
+    assert float(gan.generator_optimizer.learning_rate) == pytest.approx(5e-4 / 4)
+    assert float(gan.discriminator_optimizer.learning_rate) == pytest.approx(5e-4)
+    # Fewer images than a batch are a batch.
+    gan.fit(_images(3), epochs=1, verbose=0)
+    assert int(gan.steps) == 5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_are_taken_as_they_are(dtype: str) -> None:
+    """The same images as bytes and as floats in [-1, 1], which NumPy makes of double precision."""
+    images = _images(4)
+    by_bytes, by_floats = _compiled(instance_noise=0.1), _compiled(instance_noise=0.1)
+    by_floats.set_weights(by_bytes.get_weights())
+    expected = _step(by_bytes, images)
+    assert _step(by_floats, (images / 127.5 - 1).astype(dtype)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 9, 8, 1), (12, 8, 9, 3), (12, 8, 9), (12, 72)])
+def test_fit_refuses_images_of_another_shape(shape: tuple[int, ...]) -> None:
+    gan = _compiled()
+    with pytest.raises(ConfigError) as caught:
+        gan.fit(np.zeros(shape, np.uint8))
+    assert str(caught.value) == f"images must have the shape [N, 8, 9, 1], but got {list(shape)}."
+    assert int(gan.steps) == 0
+
+
+def test_each_epoch_sees_each_image_once_in_another_order() -> None:
+    gan = _compiled()
+    images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((1, *SHAPE), np.uint8)
+    batches = gan._batches(images, 4)
+    first, second = (np.concatenate(list(batches.as_numpy_iterator()))[:, 0, 0, 0] for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert list(first) != list(second) != list(range(20))
+    again = np.concatenate(list(gan._batches(images, 4).as_numpy_iterator()))[:, 0, 0, 0]
+    np.testing.assert_array_equal(again, first)
+    gan.steps.assign(5)
+    later = np.concatenate(list(gan._batches(images, 4).as_numpy_iterator()))[:, 0, 0, 0]
+    assert list(later) != list(first)
+
+
+# --- images --------------------------------------------------------------------------------------------------
+
+
+def test_generate_gives_bytes_that_a_seed_fixes() -> None:
+    gan = GAN(_architecture(), seed=0)
+    for variable in gan.ema_generator.trainable_variables:  # contrast, so that a changed latent shows
+        variable.assign(3 * variable)
+    images = gan.generate(10, seed=5)
+    assert images.dtype == np.uint8
+    assert images.shape == (10, *SHAPE)
+    assert images.max() > 150 > 100 > images.min()
+    np.testing.assert_array_equal(gan.generate(10, seed=5), images)
+    for batch_size in (1, 3, 10, 256):
+        other = gan.generate(10, seed=5, batch_size=batch_size)
+        assert np.abs(other.astype(int) - images).max() <= 1
+    assert np.abs(gan.generate(4, seed=5).astype(int) - images[:4]).max() <= 1
+    assert not np.array_equal(gan.generate(10, seed=0), images)
+    assert not np.array_equal(gan.generate(10), gan.generate(10))
+    np.testing.assert_array_equal(gan.generate(3, seed=0), gan.generate(3, seed=0))
+
+
+def test_images_come_from_the_averaged_generator() -> None:
+    gan = GAN(_architecture(), seed=0)
+    latents = np.random.default_rng(7).standard_normal((5, LATENT), dtype=np.float32)
+    expected = np.asarray(gan.ema_generator(latents, training=False))
+    for variable in gan.generator.weights:
+        variable.assign(0 * variable)
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_array_equal(gan(latents), expected)
+    np.testing.assert_array_equal(gan(latents, training=True), expected)
+    np.testing.assert_allclose(gan.predict(latents, verbose=0), expected, atol=1e-6)
+    levels = np.rint((expected.astype(np.float64) + 1) * 127.5)
+    assert np.abs(gan.generate(5, seed=7) - levels).max() <= 1
+
+
+# --- saving --------------------------------------------------------------------------------------------------
+
+
+def test_training_goes_on_after_loading_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    images = _images(14)
+    gan = _compiled(instance_noise=0.1, instance_noise_steps=20)
+    gan.fit(images, epochs=2, verbose=0)
+    gan.save(tmp_path / "gan.keras")
+    loaded = GAN.load(tmp_path / "gan.keras")
+    assert loaded is not gan
+    assert loaded.architecture == gan.architecture
+    assert loaded.seed == gan.seed == 3
+    assert not loaded.ema_generator.trainable
+    _assert_same(_state(loaded), _state(gan))
+    assert int(loaded.generator_optimizer.iterations) == int(loaded.discriminator_optimizer.iterations) == 6
+    assert int(loaded.steps) == 6
+
+    gan.fit(images, verbose=0)
+    loaded.fit(images, verbose=0)
+    assert int(loaded.steps) == 9
+    _assert_same(_state(loaded), _state(gan))
+    np.testing.assert_array_equal(loaded.generate(4, seed=0), gan.generate(4, seed=0))
+
+
+def test_other_optimizers_are_saved_too(tmp_path: Path) -> None:
+    gan = GAN(_architecture(), seed=3)
+    gan.compile(keras.optimizers.SGD(0.1, momentum=0.5), keras.optimizers.RMSprop(0.02))
+    _step(gan, _images(4))
+    gan.save(tmp_path / "gan.keras")
+    loaded = GAN.load(tmp_path / "gan.keras")
+    assert isinstance(loaded.generator_optimizer, keras.optimizers.SGD)
+    assert isinstance(loaded.discriminator_optimizer, keras.optimizers.RMSprop)
+    assert loaded.generator_optimizer.momentum == 0.5
+    _assert_same(_state(loaded), _state(gan))
+
+
+def test_load_refuses_another_kind_of_model(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((2,)), layers.Dense(1)]).save(tmp_path / "dense.keras")
+    with pytest.raises(ConfigError, match=r"dense\.keras must hold a GAN, but it holds a Sequential"):
+        GAN.load(tmp_path / "dense.keras")
+
+
+def test_weights_bring_both_optimizers_back(tmp_path: Path) -> None:
+    gan = _compiled()
+    for step in range(3):
+        _step(gan, _images(4, seed=step))
+    gan.save_weights(tmp_path / "state.weights.h5")
+    fresh = GAN(_architecture(), seed=99)
+    fresh.compile()
+    fresh.load_weights(tmp_path / "state.weights.h5")
+    assert int(fresh.generator_optimizer.iterations) == int(fresh.discriminator_optimizer.iterations) == 3
+    _assert_same(_state(fresh), _state(gan))
+    assert any(np.abs(moment).max() > 0 for moment in _values(fresh.discriminator_optimizer.variables)[2:])
+
+
+def test_a_stock_gan_loses_its_optimizers_with_only_a_warning(tmp_path: Path) -> None:
+    real = tf.ones((2, 6))
+    stock = StockGAN()
+    stock.compile()
+    for _ in range(3):
+        stock.train_step(real)
+    assert int(stock.g_optimizer.iterations) == 3
+    stock.save_weights(tmp_path / "stock.weights.h5")
+    fresh = StockGAN()
+    fresh.compile()
+    fresh.generator.build((None, 3))
+    fresh.discriminator.build((None, 6))
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+        fresh.load_weights(tmp_path / "stock.weights.h5")
+    assert int(fresh.g_optimizer.iterations) == int(fresh.d_optimizer.iterations) == 0
+
+
+def test_a_gan_is_built_and_counted_at_once() -> None:
+    gan = GAN(_architecture())
+    assert gan.built
+    networks = gan.generator.count_params() + gan.discriminator.count_params() + gan.ema_generator.count_params()
+    assert gan.count_params() == networks + 1  # and the count of its steps
+    trained = sum(np.prod(v.shape) for n in (gan.generator, gan.discriminator) for v in n.trainable_variables)
+    # What `max_model_size` of a KerasTuner search compares.
+    assert maybe_compute_model_size(gan) == trained > 0
+
+    stock = StockGAN()
+    stock.compile()
+    assert not stock.built
+    assert maybe_compute_model_size(stock) == 0
+
+
+def test_save_generator_leaves_the_gan_as_it_was(tmp_path: Path) -> None:
+    gan = _compiled()
+    names = [variable.path for variable in gan.trainable_variables]
+    assert len(names) == len(gan.generator.trainable_variables) + len(gan.discriminator.trainable_variables)
+    gan.save_generator(tmp_path / "generator.keras")
+    assert [variable.path for variable in gan.trainable_variables] == names
+    assert not gan.ema_generator.trainable_variables
+    saved = keras.saving.load_model(tmp_path / "generator.keras")
+    assert len(saved.trainable_variables) == len(gan.generator.trainable_variables)
+    for weight, expected in zip(saved.get_weights(), gan.ema_generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    with pytest.raises((OSError, ValueError)):
+        gan.save_generator(tmp_path / "no such folder" / "generator.keras")
+    assert [variable.path for variable in gan.trainable_variables] == names
+
+
+# --- seeds ---------------------------------------------------------------------------------------------------
+
+
+def _trained(seed: int) -> dict[str, list[Array]]:
+    keras.utils.set_random_seed(seed)
+    gan = GAN(_architecture())
+    gan.compile()
+    for step in range(2):
+        _step(gan, _images(4, seed=step))
+    return _state(gan)
+
+
+def test_a_global_seed_fixes_everything() -> None:
+    first = _trained(1)
+    _assert_same(_trained(1), first)
+    other = _trained(2)
+    for name in ("generator", "discriminator", "seed generator"):
+        assert not np.array_equal(other[name][0], first[name][0]), name
+
+
+def test_a_seed_of_zero_is_kept() -> None:
+    gan = GAN(_architecture(), seed=0)
+    assert gan.seed == 0
+    assert gan.get_config()["seed"] == 0
+    assert GAN.from_config(copy.deepcopy(gan.get_config())).seed == 0
+    assert int(np.asarray(gan.seed_generator.state)[0]) == 0
+    # KerasTuner's own oracles draw another one instead.
+    assert keras_tuner.oracles.RandomSearchOracle(seed=0).seed != 0

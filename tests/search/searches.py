@@ -1,0 +1,128 @@
+"""Small searches for the tests: 8x8 digits, a tiny search space and an evaluator that needs no training.
+
+Run as a script, it is a search in a process of its own, to be killed or interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tuner_gan import files
+from tuner_gan.datasets import from_arrays
+from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.images import draw_latents, images_from_latents
+from tuner_gan.quality import QualityEvaluator
+from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.tuner import GANTuner
+
+SHAPE = (8, 8, 1)
+NOT_REPEATED = ["started_at", "duration_s", "checkpoint", "samples"]
+"""Columns of a table that differ between two runs of the same search."""
+
+
+def blobs(count: int = 96, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Makes images of one bright spot each: uint8 [count, 8, 8, 1]."""
+    centre = np.random.default_rng(seed).uniform(2, 5, (count, 2, 1, 1))
+    y, x = np.mgrid[:8, :8]
+    light = np.exp(-((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2) / 3)
+    return np.rint(255 * light)[..., None].astype(np.uint8)
+
+
+class TinySpace:
+    """Dense networks of 4 to 8 units, the second layer of the generator only when it is deep enough."""
+
+    def __init__(self, widest: int = 8, learning_rate: float = 1e-3) -> None:
+        self.widest = widest
+        self.learning_rate = learning_rate
+
+    def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+        depth = hp.Int("generator_depth", 1, 2)
+        widths = [hp.Int("generator_width", 4, self.widest)]
+        second = hp.Int("generator_width_2", 4, self.widest, parent_name="generator_depth", parent_values=[2])
+        if depth == 2:
+            widths.append(second)
+        return GANArchitecture(
+            image_shape=SHAPE,
+            generator=GeneratorSpec("dense", latent_dim=4, widths=tuple(widths), normalization="none"),
+            discriminator=DiscriminatorSpec("dense", widths=(8,), normalization="none"),
+            training=TrainingSpec(generator_lr=self.learning_rate, batch_size=32),
+        )
+
+
+class MeanQuality(QualityEvaluator):
+    """Scores a generator by the distance between mean images: nothing to train, the interface of the real one."""
+
+    def __init__(self, images: npt.NDArray[np.uint8], fingerprint: str = "c" * 64) -> None:
+        self.mean = images.mean(axis=0) / 255
+        self.card = {
+            "schema": files.SCHEMA,
+            "data_name": "blobs",
+            "data_fingerprint": from_arrays(images).fingerprint,
+            "kind": "classifier",
+            "accuracy": 1.0,
+        }
+        self._fingerprint = fingerprint
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("fcd", "brightness")
+
+    @property
+    def floor(self) -> dict[str, float]:
+        return {"fcd": 0.0, "brightness": 0.1}
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return SHAPE
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        images = images_from_latents(generator, draw_latents(50, int(generator.input_shape[-1]), seed=0)) / 255
+        return {
+            "fcd": float(np.square(images.mean(axis=0) - self.mean).mean()),
+            "brightness": float(images.mean()),
+        }
+
+    def save(self, directory: str | Path) -> None:
+        folder = Path(directory) / files.CLASSIFIER_DIR
+        files.create_folder(folder)
+        files.write_json(folder / files.CARD, self.card)
+
+
+def make_tuner(directory: Path, name: str = "search", **changes: Any) -> GANTuner:
+    """Builds a tuner of two trials without baselines; `changes` are arguments of GANTuner or of the parts below."""
+    images = blobs()
+    space = changes.pop("space", None) or TinySpace()
+    hypermodel = changes.pop("hypermodel", None) or GANHyperModel(SHAPE, space)
+    quality = changes.pop("quality", None) or MeanQuality(images)
+    arguments = {"oracle": "random", "max_trials": 2, "baselines": "none", "directory": directory, "project_name": name}
+    return GANTuner(hypermodel, quality=quality, **(arguments | changes))
+
+
+def run_search(directory: Path, name: str = "search", epochs: int = 2, **changes: Any) -> GANTuner:
+    """Runs the search of `make_tuner`."""
+    tuner = make_tuner(directory, name, **changes)
+    tuner.search(blobs(), epochs=epochs)
+    return tuner
+
+
+def repeatable(tuner: GANTuner) -> pd.DataFrame:
+    """The trials without times and paths."""
+    return tuner.results().trials().drop(columns=NOT_REPEATED)
