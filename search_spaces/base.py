@@ -53,9 +53,12 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
 
     Returns:
         `hp.space` lists all of them; `hp.values` holds each default that is active by default.
+
+    Raises:
+        ConfigError: `sample` failed, or gave something else than a `GANArchitecture`.
     """
     found = keras_tuner.HyperParameters() if hp is None else hp
-    space.sample(found)
+    _sample(space, found, None)
     known = {_identity(parameter.name, parameter.conditions) for parameter in found.space}
     scopes, opened = list(found.inactive_scopes), set[str]()
     # A scope that no default opens hides what is declared inside it, so each is opened once.
@@ -68,7 +71,7 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
         for condition in scope:
             point.values[condition.name] = condition.values[0]
         point.ensure_active_values()
-        space.sample(point)
+        _sample(space, point, None)
         new = [item for item in point.space if _identity(item.name, item.conditions) not in known]
         found.merge(new)
         known.update(_identity(item.name, item.conditions) for item in new)

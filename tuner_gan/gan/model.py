@@ -117,6 +117,16 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Builds the untrained model that `get_config` describes."""
         return cls(**{**config, "architecture": GANArchitecture.from_json(config["architecture"])})
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the state of the latents' random numbers beside the weights, which Keras itself leaves out."""
+        super().save_own_variables(store)
+        store["seed_generator"] = np.asarray(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` wrote, so that training goes on with new latents, not with old ones."""
+        self.seed_generator.state.assign(np.asarray(store["seed_generator"]))
+        super().load_own_variables({name: store[name] for name in store if name != "seed_generator"})
+
     @classmethod
     def load(cls, path: str | Path) -> GAN:
         """Loads what `save` wrote, both optimizers included, in Keras's safe mode.
@@ -253,7 +263,6 @@ class GAN(keras.Model):  # type: ignore[misc]
 
 
 def to_signed(images: Any) -> Any:
-    """Maps uint8 images to float32 in [-1, 1]; float images pass unchanged."""
-    if images.dtype == tf.uint8:
-        return ops.cast(images, "float32") / 127.5 - 1.0
-    return images
+    """Maps uint8 images to float32 in [-1, 1]; float images only become float32."""
+    signed = ops.cast(images, "float32")
+    return signed / 127.5 - 1.0 if images.dtype == tf.uint8 else signed
