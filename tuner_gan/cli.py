@@ -225,6 +225,8 @@ def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Conso
 
 def _show_results(tuner: GANTuner, console: Console, code: int) -> int:
     results = tuner.results()
+    if not len(results) and not code:
+        raise ConfigError("The time was over before the first trial could start: give the search a longer --max-time.")
     _print_table(results.trials(), console)
     try:
         best = results.best

@@ -125,7 +125,7 @@ class GAN(keras.Model):  # type: ignore[misc]
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` wrote, so that training goes on with new latents, not with old ones."""
         self.seed_generator.state.assign(np.asarray(store["seed_generator"]))
-        super().load_own_variables({name: store[name] for name in store if name != "seed_generator"})
+        super().load_own_variables({name: store[name] for name in store.keys() - {"seed_generator"}})
 
     @classmethod
     def load(cls, path: str | Path) -> GAN:
