@@ -9,7 +9,7 @@ from typing import Any
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError
 from tuner_gan.images import generate_images, save_grid
-from tuner_gan.results.records import TrialRecord
+from tuner_gan.results.records import FAILED, UNREADABLE, TrialRecord
 from tuner_gan.results.search_results import SearchResults, load
 
 SAMPLES = 64
@@ -37,14 +37,15 @@ def export(folder: str | Path, trial_id: str = "best", directory: str | Path | N
     results = load(folder)
     record = results.trial(trial_id)
     source = record.folder / files.GENERATOR
-    if not source.is_file():
-        reason = f": {record.message}" if record.message else ""
-        raise SelectionError(
-            f"Trial {record.trial_id} has no generator to export, because it is {record.status}{reason}."
-        )
+    # A trial that failed later may have left a generator; its record is no ground for trusting it.
+    if record.status in (FAILED, UNREADABLE) or not source.is_file():
+        reason = f": {record.message.rstrip('.')}" if record.message else ""
+        missing = "" if source.is_file() else " has no generator and"
+        raise SelectionError(f"Trial {record.trial_id}{missing} cannot be exported: it is {record.status}{reason}.")
     default = files.BEST_DIR if trial_id == "best" else f"export_{record.trial_id}"
     target = Path(directory) if directory is not None else results.folder / default
     images = _try_generator(source, record.trial_id)
+    files.read_json(record.folder / files.ARCHITECTURE)  # damaged or missing, it must not stop the copying midway
     files.create_folder(target)
     for name in (files.GENERATOR, files.ARCHITECTURE):
         with files.replacing(target / name) as path:
@@ -84,7 +85,8 @@ def load_generator(path: str | Path) -> Any:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ProjectError(f"{path} cannot be loaded as a Keras model: {first}") from error
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not all(isinstance(shape, tuple) for shape in shapes) or tuple(map(len, shapes)) != (2, 4):  # type: ignore[arg-type]
+    ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in shapes)
+    if ranks != (2, 4) or model.input_shape[1] is None:
         raise ProjectError(
             f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], but it maps "
             f"{shapes[0]} to {shapes[1]}."
@@ -95,12 +97,12 @@ def load_generator(path: str | Path) -> Any:
 def model_card(results: SearchResults, record: TrialRecord) -> str:
     """Writes, as Markdown, what a generator is, how good it is, and how to load it."""
     search = results.config
-    objective, floor = results.project.objective, results.classifier.get("floor", {})
-    data, config = search.get("data", {}), search.get("config", {})
+    objective, floor = results.project.objective, _part(results.classifier, "floor")
+    data, versions = _part(search, "data"), _part(search, "versions")
     lines = [
         f"# Generator of {_cell(data.get('name', 'unknown data'))}",
         "",
-        f"Trial `{record.trial_id}` of the search `{_cell(search.get('name', results.folder.name))}` "
+        f"Trial {_cell(record.trial_id)} of the search {_cell(search.get('name', results.folder.name))} "
         f"({len(results)} trials). It maps latents drawn from a standard normal distribution to images of shape "
         f"{_shape(data.get('image_shape'))} in [-1, 1].",
         "",
@@ -115,7 +117,7 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         "",
         "## Scores",
         "",
-        f"Ranked by `{objective}`. The floor is the score of real images that were held out.",
+        f"Ranked by {_cell(objective)}. The floor is the score of real images that were held out.",
         "",
         "| metric | this generator | floor |",
         "|---|---|---|",
@@ -125,14 +127,16 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         *_baselines(results, objective),
         "## Made from",
         "",
-        f"* data: {_cell(data.get('name', 'unknown'))}, {data.get('images', 'unknown')} training images, fingerprint "
-        f"`{str(data.get('fingerprint', 'unknown'))[:16]}`",
-        f"* training: {record.epochs} epochs, best at epoch {record.best_epoch}, seed {record.seed}",
-        f"* parameters: {record.generator_params} in the generator, {record.discriminator_params} in the discriminator",
+        f"* data: {_cell(data.get('name', 'unknown'))}, {_cell(data.get('images', 'unknown'))} training images, "
+        f"fingerprint {_cell(str(data.get('fingerprint', 'unknown'))[:16])}",
+        f"* training: {_cell(record.epochs)} epochs, best at epoch {_cell(record.best_epoch)}, "
+        f"seed {_cell(record.seed)}",
+        f"* parameters: {_cell(record.generator_params)} in the generator, {_cell(record.discriminator_params)} in the "
+        "discriminator",
         f"* search: oracle {_cell(search.get('oracle', 'unknown'))}, space "
-        f"{_cell(search.get('space', {}).get('name', 'unknown'))}, seed {search.get('seed', 'unknown')}, "
-        f"settings {_cell(config)}",
-        f"* versions: {_cell(', '.join(f'{name} {value}' for name, value in search.get('versions', {}).items()))}",
+        f"{_cell(_part(search, 'space').get('name', 'unknown'))}, seed {_cell(search.get('seed', 'unknown'))}, "
+        f"settings {_cell(search.get('config', {}))}",
+        f"* versions: {_cell(', '.join(f'{name} {value}' for name, value in versions.items()))}",
         "",
         "| hyperparameter | value |",
         "|---|---|",
@@ -152,7 +156,7 @@ def _spread(record: TrialRecord, objective: str) -> list[str]:
         return ["One training from one seed: another seed typically moves the score by a tenth of its value.", ""]
     seed = next((run.seed for run in record.executions if run.execution == record.best_execution), None)
     return [
-        f"The scores are means of {len(record.executions)} trainings, `{objective}` with a standard deviation of "
+        f"The scores are means of {len(record.executions)} trainings, {_cell(objective)} with a standard deviation of "
         f"{record.score_std:.4g}; the generator is that of seed {seed}.",
         "",
     ]
@@ -162,12 +166,18 @@ def _baselines(results: SearchResults, objective: str) -> list[str]:
     rows = [trial for trial in results.records if trial.origin == "baseline" and trial.score is not None]
     if not rows:
         return []
-    scores = ", ".join(f"`{trial.trial_id}` {trial.score:.4g}" for trial in rows)
-    return [f"For comparison, `{objective}` of the tutorials in the same search: {scores}.", ""]
+    scores = ", ".join(f"{_cell(trial.trial_id)} {trial.score:.4g}" for trial in rows)
+    return [f"For comparison, {_cell(objective)} of the tutorials in the same search: {scores}.", ""]
+
+
+def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """An object within an object of a file that may be damaged."""
+    part = content.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def _shape(shape: Any) -> str:
-    return " x ".join(map(str, shape)) if isinstance(shape, list) else "unknown"
+    return _cell(" x ".join(map(str, shape))) if isinstance(shape, list) else "unknown"
 
 
 def _number(value: Any) -> str:
@@ -176,7 +186,7 @@ def _number(value: Any) -> str:
 
 def _cell(value: Any) -> str:
     """Text for Markdown: what a folder holds must not become markup."""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = "unknown" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
     for mark in "\\`|<>[]*_":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

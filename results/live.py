@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuner_gan.errors import ProjectError
 from tuner_gan.results.display import progress
-from tuner_gan.results.records import RUNNING, Project, read_project
+from tuner_gan.results.records import RUNNING, Project, TrialRecord, read_project
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,14 +39,14 @@ class LiveView:
         self._epochs = epochs
         self._max_trials = max_trials
         self._stop_at = stop_at
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str | None]] = set()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> LiveView:
         # Trials of an earlier run are in the table at the end; only new ones are news.
         with contextlib.suppress(ProjectError):
-            self._told = {trial.trial_id for trial in read_project(self._folder).trials if trial.status != RUNNING}
+            self._told = {_run_of(trial) for trial in read_project(self._folder).trials if trial.status != RUNNING}
         self._thread.start()
         return self
 
@@ -80,15 +80,21 @@ class LiveView:
 
     def _tell(self, project: Project) -> None:
         for trial in project.trials:
-            if trial.status == RUNNING or trial.trial_id in self._told:
+            if trial.status == RUNNING or _run_of(trial) in self._told:
                 continue
-            self._told.add(trial.trial_id)
+            self._told.add(_run_of(trial))
+            origin = f" ({trial.origin})" if trial.origin else ""
             score = "" if trial.score is None else f"{project.objective} {trial.score:.4g}, "
+            duration = "" if trial.duration_s is None else f" after {trial.duration_s:.0f} s"
             message = f": {trial.message}" if trial.message else ""
             self._console.print(
-                f"trial {trial.trial_id} ({trial.origin}): {score}{trial.status} after {trial.duration_s or 0:.0f} s"
-                f"{message}",
+                f"trial {trial.trial_id}{origin}: {score}{trial.status}{duration}{message}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def _run_of(trial: TrialRecord) -> tuple[str, str | None]:
+    """An interrupted trial runs again under its own id: then it is news once more."""
+    return trial.trial_id, trial.started_at

@@ -67,10 +67,13 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
         if _identity("", scope) in opened:
             continue
         opened.add(_identity("", scope))
-        point = found.copy()
-        for condition in scope:
-            point.values[condition.name] = condition.values[0]
-        point.ensure_active_values()
+        forced = {condition.name: condition.values[0] for condition in scope}
+        # Built up one by one: `ensure_active_values` loses a name that is declared under two conditions.
+        point = keras_tuner.HyperParameters()
+        for parameter in found.space:
+            point.merge([parameter])
+            if point.is_active(parameter):
+                point.values[parameter.name] = forced.get(parameter.name, parameter.default)
         _sample(space, point, None)
         new = [item for item in point.space if _identity(item.name, item.conditions) not in known]
         found.merge(new)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE_FORMATS = ("table", "csv", "json", "markdown")
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
+NO_TRIALS = "There are no trials yet."
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
 INTERRUPTED = 130
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
     except TunerGANError as error:
-        print(f"tuner-gan: error: {error}", file=sys.stderr)
+        print(f"tuner-gan: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("tuner-gan: interrupted", file=sys.stderr)
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # an output that is a folder, a full disk
+        where = "" if error.filename2 is None and error.filename is None else f"{error.filename2 or error.filename}: "
+        print(f"tuner-gan: error: {where}{error.strerror or error}.", file=sys.stderr)
+        return ProjectError.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,7 +147,9 @@ def _search(options: argparse.Namespace) -> int:
     console = _console()
     _check_names(config)
     data = datasets.load(config.data, config.size).split(seed=config.seed)
-    console.print(f"{data.name}: {len(data.train)} training images of {data.image_shape}", highlight=False)
+    console.print(
+        f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
+    )
     tuner = _make_tuner(config, data, console)
     stop = _run_search(tuner, config, data, console, started)
     return _show_results(tuner, console, stop)
@@ -259,10 +266,11 @@ def _trials(options: argparse.Namespace) -> int:
 def _history(options: argparse.Namespace) -> int:
     from tuner_gan.results import load
 
-    return _write_table(load(options.folder).history(options.trial), options)
+    return _write_table(load(options.folder).history(options.trial), options, "There are no epochs yet.")
 
 
 def _export(options: argparse.Namespace) -> int:
+    from tuner_gan import files
     from tuner_gan.results import load
 
     load(options.folder).trial(options.trial)  # a wrong name is told before TensorFlow loads
@@ -270,8 +278,8 @@ def _export(options: argparse.Namespace) -> int:
     from tuner_gan.results.export import export
 
     target = export(options.folder, options.trial, options.output)
-    for path in sorted(target.iterdir()):
-        print(path)
+    for name in (files.GENERATOR, files.ARCHITECTURE, files.SAMPLES, files.MODEL_CARD):
+        print(target / name)
     return 0
 
 
@@ -318,25 +326,25 @@ def _spaces(options: argparse.Namespace) -> int:
     table = Table(title=f"{options.name}, for images of {shape}; ranges follow the image", title_justify="left")
     table.add_column("hyperparameter", no_wrap=True)
     for heading in ("range", "default", "active when"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in describe_parameters(declare(make_space(options.name, shape))):
         table.add_row(*row)
     console.print(table)
     return 0
 
 
-def _write_table(table: pd.DataFrame, options: argparse.Namespace) -> int:
+def _write_table(table: pd.DataFrame, options: argparse.Namespace, when_empty: str = NO_TRIALS) -> int:
     output = None if options.output is None else Path(options.output)
     kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
     if kind == "table":
         if output is None:
-            _print_table(table, _console())
+            _print_table(table, _console(), when_empty)
             return 0
         from rich.console import Console
 
         with Path(os.devnull).open("w") as nowhere:
             recording = Console(file=nowhere, record=True, width=200)
-            _print_table(table, recording)
+            _print_table(table, recording, when_empty)
         text = recording.export_text()
     else:
         from tuner_gan.results.display import render
@@ -352,10 +360,10 @@ def _write_table(table: pd.DataFrame, options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_table(table: pd.DataFrame, console: Console) -> None:
+def _print_table(table: pd.DataFrame, console: Console, when_empty: str = NO_TRIALS) -> None:
     from tuner_gan.results.display import rich_table
 
-    console.print(rich_table(table, min(console.width, 160)) if len(table) else "There are no trials yet.")
+    console.print(rich_table(table, min(console.width, 160)) if len(table) else when_empty)
 
 
 def _console() -> Console:

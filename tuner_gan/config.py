@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 import types
@@ -72,6 +73,8 @@ class SearchConfig:
             raise ConfigError(f"baselines must be 'all' or 'none', but got {self.baselines!r}.")
         if self.name is not None and (self.name in ("", ".", "..") or re.search(r"[/\\\0]", self.name)):
             raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
+        if "\0" in self.dir:
+            raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r}.")
         if self.max_time is not None:
             parse_duration(self.max_time)
         if self.image_size is not None:
@@ -141,7 +144,7 @@ def parse_duration(text: str) -> float:
         if match and text.strip()
         else 0.0
     )
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise ConfigError(f"Expected a time such as 90s, 5m or 1h30m, but got {text!r}.")
     return seconds
 
@@ -152,7 +155,7 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: it is neither.
     """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip())
     if match is None:
         raise ConfigError(f"Expected an image size such as 64 or 48x64 (height x width), but got {text!r}.")
     return int(match[1]), int(match[2] or match[1])

@@ -102,17 +102,19 @@ def test_an_architecture_cannot_be_changed() -> None:
 
 
 WORD, WHOLE, NUMBER = "Literal", "int", "float"
+BAD_TYPES_OF_BOTH: list[tuple[str, list[Any], str]] = [
+    ("family", ["resnet", 1, None, ["conv"]], "Literal['dense', 'conv']"),
+    ("widths", [32, "32", None, [32.0], ["a"], [True], [[32]]], "tuple[int, ...]"),
+    ("kernel_size", [5.0, "5", None, True, math.nan], WHOLE),
+    ("normalization", ["instance", None, 0, True], WORD),
+]
+BAD_VALUES_OF_BOTH: list[tuple[str, list[Any]]] = [("widths", [[], [0], [32, -1, 32]]), ("kernel_size", [0, -3])]
 BAD_TYPES: list[tuple[str, list[Any], str]] = [
     ("image_shape", [28, "28x28x1", None, [28, 28], [28, 28, 1, 1], [28.0, 28, 1], [True, 28, 1]], "tuple[int, int"),
     *[
         (f"{side}.{name}", values, expected)
         for side in ("generator", "discriminator")
-        for name, values, expected in [
-            ("family", ["resnet", 1, None, ["conv"]], "Literal['dense', 'conv']"),
-            ("widths", [32, "32", None, [32.0], ["a"], [True], [[32]]], "tuple[int, ...]"),
-            ("kernel_size", [5.0, "5", None, True, math.nan], WHOLE),
-            ("normalization", ["instance", None, 0, True], WORD),
-        ]
+        for name, values, expected in BAD_TYPES_OF_BOTH
     ],
     ("generator.latent_dim", [64.0, "64", None, True, [64], math.nan], WHOLE),
     ("generator.activation", ["gelu", None, 3], "Literal['relu', 'leaky_relu']"),
@@ -130,11 +132,7 @@ BAD_TYPES: list[tuple[str, list[Any], str]] = [
 ]
 BAD_VALUES: list[tuple[str, list[Any]]] = [
     ("image_shape", [[7, 28, 1], [28, 7, 1], [257, 28, 1], [28, 257, 3], [28, 28, 2], [28, 28, 0], [-28, 28, 1]]),
-    *[
-        (f"{side}.{name}", values)
-        for side in ("generator", "discriminator")
-        for name, values in [("widths", [[], [0], [32, -1, 32]]), ("kernel_size", [0, -3])]
-    ],
+    *[(f"{side}.{name}", values) for side in ("generator", "discriminator") for name, values in BAD_VALUES_OF_BOTH],
     ("generator.latent_dim", [0, -64]),
     *[(f"training.{name}", [0, 0.0, -1e-4, math.nan, math.inf, -math.inf]) for name in ("generator_lr", "lr_ratio")],
     *[(f"training.{name}", [1, 1.0, -0.1, 1.5, math.nan, math.inf]) for name in ("beta1", "beta2", "ema_decay")],
@@ -211,19 +209,19 @@ def test_an_unknown_field_is_named(path: str, name: str) -> None:
 
 @pytest.mark.parametrize("bad", [None, [], "conv", 3])
 def test_something_else_than_an_object_is_refused(bad: Any) -> None:
-    with pytest.raises(ConfigError, match="^architecture must be an object, but got "):
+    with pytest.raises(ConfigError, match=r"^architecture must be an object, but got "):
         GANArchitecture.from_json(bad)
     with pytest.raises(ConfigError, match=r"^architecture\.generator must be an object, but got "):
         GANArchitecture.from_json({**ARCHITECTURE.to_json(), "generator": bad})
-    with pytest.raises(ConfigError, match="^architecture must have the fields .* but got none"):
+    with pytest.raises(ConfigError, match=r"^architecture must have the fields .* but got none"):
         GANArchitecture.from_json({})
 
 
 def test_the_constructor_refuses_what_from_json_refuses() -> None:
     with pytest.raises(ConfigError, match=r"architecture\.generator must be a GeneratorSpec, but got 'conv'"):
         dataclasses.replace(ARCHITECTURE, generator="conv")  # type: ignore[arg-type]
+    spec = GeneratorSpec("conv", latent_dim=64, widths=[32, 16])  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"architecture\.generator\.widths must be .*but got \[32, 16\]"):
-        spec = GeneratorSpec("conv", latent_dim=64, widths=[32, 16])  # type: ignore[arg-type]
         dataclasses.replace(ARCHITECTURE, generator=spec)
     with pytest.raises(ConfigError, match=r"training\.beta1 must lie in \[0, 1\), but got 1\.0"):
         dataclasses.replace(ARCHITECTURE, training=TrainingSpec(beta1=1.0))

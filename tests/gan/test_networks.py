@@ -116,7 +116,9 @@ def test_what_is_too_large_is_cropped_at_the_middle(shape: Shape, crop: tuple[in
 @pytest.mark.parametrize("kernel_size", [4, 5])
 def test_kernel_size_is_that_of_every_convolution(kernel_size: int) -> None:
     generator = build_generator(GeneratorSpec("conv", 5, (4, 3), kernel_size=kernel_size), (12, 10, 3))
-    discriminator = build_discriminator(DiscriminatorSpec("conv", (4, 3), kernel_size, normalization="none"), (12, 10, 3))
+    discriminator = build_discriminator(
+        DiscriminatorSpec("conv", (4, 3), kernel_size, normalization="none"), (12, 10, 3)
+    )
     convolutions = _of_kind(generator, layers.Conv2DTranspose) + _of_kind(discriminator, layers.Conv2D)
     assert len(convolutions) == 4
     assert all(layer.kernel_size == (kernel_size, kernel_size) for layer in convolutions)
@@ -153,7 +155,9 @@ def test_activation_and_bias_of_a_generator(activation: Literal["relu", "leaky_r
         generator = build_generator(spec, (8, 8, 1))
         activations = _of_kind(generator, kind)
         assert len(activations) == 2
-        assert all(getattr(layer, "negative_slope", 0) == (0.2 if kind is layers.LeakyReLU else 0) for layer in activations)
+        assert all(
+            getattr(layer, "negative_slope", 0) == (0.2 if kind is layers.LeakyReLU else 0) for layer in activations
+        )
         *hidden, last = _of_kind(generator, layers.Dense)
         assert [layer.units for layer in hidden] == [7, 6]
         # A shift that the normalisation would take away again is not learned; the images keep theirs.
@@ -196,7 +200,9 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tuner_gan"]
 """
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 with NumPy 2.4, on saving
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras 3.15 with NumPy 2.4, on saving
 def test_a_saved_generator_loads_without_tuner_gan(tmp_path: Path) -> None:
     families: tuple[Family, ...] = ("dense", "conv")
     for family in families:

@@ -61,16 +61,16 @@ def test_every_hyperparameter_is_declared_once(name: str, shape: tuple[int, int,
     expected = COMMON.union(*({f"{side}_depth", *_widths(side, deepest)} for side in SIDES))
     assert names.keys() == expected
     for parameter in hp.space:
-        values = parameter.values
-        assert min(values) <= parameter.default <= max(values), parameter.name
+        if isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
+            assert parameter.default in parameter.values
+        else:
+            assert parameter.min_value <= parameter.default <= parameter.max_value
         if parameter.name.startswith(tuple(f"{side}_width" for side in SIDES)):
             assert parameter.sampling == "log"
     # Declaring again finds nothing new, and the defaults are those of KerasTuner.
     again = declare(space, hp.copy())
     assert [parameter.name for parameter in again.space] == [parameter.name for parameter in hp.space]
-    assert active_values(hp) == {
-        parameter.name: parameter.default for parameter in hp.space if hp.is_active(parameter)
-    }
+    assert active_values(hp) == {parameter.name: parameter.default for parameter in hp.space if hp.is_active(parameter)}
     architecture = space.sample(keras_tuner.HyperParameters())
     assert architecture.image_shape == shape
     assert architecture.generator.family == architecture.discriminator.family == {"dcgan": "conv", "mlp": "dense"}[name]
@@ -137,7 +137,7 @@ def _assert_no_phantoms(hp: Any) -> None:
         assert {name for name in hp.values if name.startswith(f"{side}_width")} == set(expected)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.sampled_from(SPACES), st.sampled_from(SHAPES), st.integers(0, 10**6))
 def test_widths_of_absent_layers_do_not_exist(name: str, shape: tuple[int, int, int], seed: int) -> None:
     space = make_space(name, shape)
@@ -264,7 +264,7 @@ def test_a_layer_that_every_depth_has_is_unconditional() -> None:
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3)], ids=str)
 @pytest.mark.parametrize("name", SPACES)
-@settings(deadline=None, derandomize=True, max_examples=4)
+@settings(deadline=None, derandomize=True, max_examples=2)
 @given(seed=st.integers(0, 10**6))
 def test_random_points_train(name: str, shape: tuple[int, int, int], seed: int) -> None:
     space = make_space(name, shape)
@@ -293,9 +293,10 @@ class Nested:
                 extra = hp.Choice("extra", ["no", "yes"])
                 with hp.conditional_scope("extra", ["yes"]):
                     if extra == "yes":
-                        units += hp.Int("more", 1, 4)
-                        with hp.conditional_scope("units", [12, 13]):
-                            if hp.values["units"] in (12, 13):
+                        more = hp.Int("more", 1, 4)
+                        units += more
+                        with hp.conditional_scope("more", [3, 4]):
+                            if more > 2:
                                 units += hp.Int("most", 5, 6)
         with hp.conditional_scope("kind", ["small"]):
             if kind == "small":
@@ -310,7 +311,7 @@ def test_nested_scopes_are_declared_to_the_end() -> None:
         ("extra", ["kind"]),
         ("kind", []),
         ("more", ["kind", "extra"]),
-        ("most", ["kind", "extra", "units"]),
+        ("most", ["kind", "extra", "more"]),
         ("units", ["kind"]),
         ("units", ["kind"]),
     ]
@@ -323,10 +324,11 @@ def test_nested_scopes_are_declared_to_the_end() -> None:
         assert values.keys() == point.values.keys()
         assert ("more" in values) == (values.get("extra") == "yes")
         keys.add(frozenset(values))
-    assert keys >= {
+    assert keys == {
         frozenset({"kind", "units"}),
         frozenset({"kind", "units", "extra"}),
         frozenset({"kind", "units", "extra", "more"}),
+        frozenset({"kind", "units", "extra", "more", "most"}),
     }
 
 

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from project_folders import failed_json, record_json, running_json, write_project, write_trial
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError, SelectionError
+from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec
+from tuner_gan.gan.model import GAN
+from tuner_gan.images import generate_images
+from tuner_gan.results.export import export, load_generator
+
+WRITTEN = [files.ARCHITECTURE, files.GENERATOR, files.MODEL_CARD, files.SAMPLES]
+DATA = {"name": "digits", "fingerprint": "0123456789abcdef" * 4, "image_shape": [8, 8, 1], "images": 1078}
+HOSTILE = "a|b<script>alert(1)</script>`x`[y](z)*_#\n# Owned"
+
+
+@pytest.fixture(scope="module")
+def gan() -> GAN:
+    architecture = GANArchitecture(
+        image_shape=(8, 8, 1),
+        generator=GeneratorSpec("conv", latent_dim=5, widths=(8,)),
+        discriminator=DiscriminatorSpec("conv", widths=(4,)),
+    )
+    return GAN(architecture, seed=3)
+
+
+@pytest.fixture
+def project(gan: GAN, tmp_path: Path) -> Path:
+    """A project whose trial 0001 is the best, 0000 the second best, tutorial_dense a baseline and 0002 failed."""
+    folder = write_project(
+        tmp_path / "demo",
+        record_json("0000", score=0.5),
+        record_json("0001", score=0.25),
+        failed_json("0002"),
+        record_json("tutorial_dense", score=0.75, origin="baseline"),
+        data=DATA,
+        versions={"keras": keras.__version__, "python": "3.11"},
+        config={"epochs": 10},
+        seed=41,
+    )
+    for trial in ("0000", "0001", "tutorial_dense"):
+        gan.save_generator(folder / f"trial_{trial}" / files.GENERATOR)
+        files.write_json(folder / f"trial_{trial}" / files.ARCHITECTURE, gan.architecture.to_json())
+    return folder
+
+
+def card_of(folder: Path) -> str:
+    return (folder / files.MODEL_CARD).read_text(encoding="utf-8")
+
+
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def python_without_tuner_gan(code: str, folder: Path) -> None:
+    """Runs code in a process that cannot see this package, in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = f"import sys\nsys.modules['tuner_gan'] = None\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_best_trial_goes_to_best_and_another_to_its_own_folder(project: Path) -> None:
+    assert export(project) == project / "best"
+    assert export(project, "0000") == project / "export_0000"
+    assert export(str(project), "0") == project / "export_0000"
+    for target, trial in (("best", "0001"), ("export_0000", "0000")):
+        assert sorted(path.name for path in (project / target).iterdir()) == sorted(WRITTEN)
+        for name in (files.GENERATOR, files.ARCHITECTURE):
+            assert (project / target / name).read_bytes() == (project / f"trial_{trial}" / name).read_bytes()
+        assert f"Trial {trial} of the search demo (4 trials)." in card_of(project / target)
+
+
+def test_the_generator_and_the_code_of_its_card_run_where_there_is_no_tuner_gan(
+    project: Path, gan: GAN, tmp_path: Path
+) -> None:
+    # Another process, because this one knows tuner_gan; importing TensorFlow takes it some 5 s.
+    target = export(project, directory=tmp_path / "out")
+    blocks = re.findall(r"```python\n(.*?)```", card_of(target), flags=re.DOTALL)
+    assert len(blocks) == 1
+    python_without_tuner_gan(
+        f"""{blocks[0]}
+np.save("card.npy", images)
+loaded = keras.saving.load_model("generator.keras", safe_mode=True)
+latents = np.random.default_rng(7).standard_normal((20, 5), dtype=np.float32)
+np.save("loaded.npy", keras.ops.convert_to_numpy(loaded(latents)))
+assert not [name for name in sys.modules if name.startswith("tuner_gan.")]
+""",
+        target,
+    )
+    images = np.load(target / "card.npy")
+    assert images.shape == (64, 8, 8, 1)
+    assert np.array_equal(images, gan.generate(64, seed=0))
+    latents = np.random.default_rng(7).standard_normal((20, 5), dtype=np.float32)
+    assert np.array_equal(np.load(target / "loaded.npy"), np.asarray(gan.ema_generator(latents)))
+    # The picture of the folder shows the images that the card's code makes: 8 x 8 of them, enlarged.
+    with Image.open(target / files.SAMPLES) as picture:
+        pixels = np.asarray(picture)
+    scale = round(500 / 64)
+    step = 8 * scale + 1
+    assert pixels.shape == (8 * step - 1, 8 * step - 1)
+    assert np.array_equal(pixels[step : step + 8 * scale : scale, ::scale][:, :8], images[8, :, :, 0])
+
+
+def test_the_architecture_can_be_built_again(project: Path, gan: GAN) -> None:
+    target = export(project)
+    assert GANArchitecture.from_json(files.read_json(target / files.ARCHITECTURE)) == gan.architecture
+
+
+def test_the_card_says_how_good_it_is_and_what_it_was_made_from(project: Path) -> None:
+    change(
+        project / files.SEARCH,
+        classifier={"fingerprint": "cd", "accuracy": 0.98, "floor": {"fcd": 0.0041234, "coverage": 0.875}},
+    )
+    card = card_of(export(project))
+    assert card.startswith("# Generator of digits\n")
+    assert "images of shape 8 x 8 x 1 in [-1, 1]" in card
+    assert "Ranked by fcd." in card
+    assert "| fcd | 0.25 | 0.004123 |" in card
+    assert "| coverage | 0.75 | 0.875 |" in card
+    assert "| class\\_kl | 0.5 |  |" in card  # no floor is known for it
+    assert "data: digits, 1078 training images, fingerprint 0123456789abcdef\n" in card
+    assert "10 epochs, best at epoch 9, seed 123456789" in card
+    assert "100000 in the generator, 50000 in the discriminator" in card
+    assert "oracle random, space dcgan, seed 41, settings {'epochs': 10}" in card
+    assert f"versions: keras {keras.__version__}, python 3.11\n" in card
+    assert "| generator\\_depth | 2 |" in card
+    assert "fcd of the tutorials in the same search: tutorial\\_dense 0.75." in card
+    assert "One training from one seed" in card
+
+
+def test_the_card_of_several_executions_says_their_spread_and_which_one_it_is(project: Path) -> None:
+    runs = [{**record_json()["executions"][0], "execution": index, "seed": 70 + index} for index in range(3)]
+    change(project / "trial_0001" / files.RECORD, score_std=0.0625, best_execution=2, executions=runs)
+    card = card_of(export(project))
+    assert "means of 3 trainings, fcd with a standard deviation of 0.0625; the generator is that of seed 72." in card
+    assert "One training from one seed" not in card
+
+
+def test_the_floor_on_the_classifier_s_card_counts(project: Path) -> None:
+    (project / files.CLASSIFIER_DIR).mkdir()
+    files.write_json(project / files.CLASSIFIER_DIR / files.CARD, {"schema": 1, "floor": {"fcd": 0.5}})
+    assert "| fcd | 0.25 | 0.5 |" in card_of(export(project))
+
+
+def test_hostile_names_become_no_markup(project: Path) -> None:
+    change(
+        project / files.SEARCH,
+        name=HOSTILE,
+        data={"name": HOSTILE, "fingerprint": HOSTILE, "images": HOSTILE, "image_shape": [HOSTILE, 1]},
+        objective={"name": HOSTILE, "direction": "min"},
+        oracle=HOSTILE,
+        seed=HOSTILE,
+        config={HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+        space={"name": HOSTILE, "hyperparameters": []},
+    )
+    change(
+        project / "trial_0001" / files.RECORD,
+        hyperparameters={HOSTILE: HOSTILE},
+        metrics={HOSTILE: 0.25},
+        score_std=0.5,
+    )
+    card = card_of(export(project))
+    plain = card_of(project / "best").replace("```python", "").replace("```", "")
+    prose = re.sub(r"import keras.*?uint8\)\n", "", plain, flags=re.DOTALL)
+    assert "alert(1)" in prose
+    assert not re.search(r"(?<!\\)[`<>*]", re.sub(r"^\* ", "", prose, flags=re.MULTILINE))
+    assert not re.search(r"(?<!\\)\]\(", prose)
+    assert [line for line in card.splitlines() if line.startswith("#")] == [
+        line for line in card.splitlines() if re.match(r"# Generator of a|## (Load it|Scores|Made from|Use)$", line)
+    ]
+    for line in prose.splitlines():
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)
+            assert len(cells) == (5 if "0.25" in line or "floor" in line or line.count("---") == 3 else 4), line
+
+
+def test_a_project_that_lost_what_search_json_told_can_still_be_exported(project: Path) -> None:
+    change(project / files.SEARCH, data=None, versions=[], classifier={"floor": None}, space=5, config=None, seed=None)
+    with pytest.warns(UserWarning, match="'space' is not what a search writes"):
+        card = card_of(export(project))
+    assert "# Generator of unknown data" in card
+    assert "images of shape unknown" in card
+    assert "| fcd | 0.25 |  |" in card
+
+
+def test_a_folder_keeps_what_else_it_holds(project: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out"
+    target.mkdir(parents=True)
+    (target / "notes.txt").write_text("mine", encoding="utf-8")
+    (target / files.GENERATOR).write_text("an older export", encoding="utf-8")
+    assert export(project, "0000", target) == target
+    assert sorted(path.name for path in target.iterdir()) == sorted([*WRITTEN, "notes.txt"])
+    assert (target / "notes.txt").read_text(encoding="utf-8") == "mine"
+    assert (target / files.GENERATOR).read_bytes() == (project / "trial_0000" / files.GENERATOR).read_bytes()
+
+
+def test_a_trial_can_be_exported_to_its_own_folder(project: Path) -> None:
+    folder = project / "trial_0000"
+    before = (folder / files.GENERATOR).read_bytes()
+    assert export(project, "0000", folder) == folder
+    assert (folder / files.GENERATOR).read_bytes() == before
+
+
+def test_a_trial_that_is_interrupted_but_has_a_generator_can_be_exported(project: Path) -> None:
+    shutil.copy(project / "trial_0000" / files.GENERATOR, write_trial(project, running_json("0003")))
+    shutil.copy(project / "trial_0000" / files.ARCHITECTURE, project / "trial_0003")
+    card = card_of(export(project, "0003"))
+    assert "training: unknown epochs, best at epoch unknown, seed 123456789" in card
+    assert "None" not in card
+
+
+def test_a_failed_trial_is_refused_with_its_message(project: Path) -> None:
+    with pytest.raises(SelectionError) as raised:
+        export(project, "0002")
+    assert str(raised.value) == (
+        "Trial 0002 has no generator and cannot be exported: it is FAILED: generator loss is NaN at epoch 3."
+    )
+    assert not (project / "export_0002").exists()
+
+
+def test_a_trial_that_failed_after_a_score_is_refused_as_well(project: Path) -> None:
+    shutil.copy(project / "trial_0000" / files.GENERATOR, project / "trial_0002")
+    with pytest.raises(SelectionError, match="Trial 0002 cannot be exported: it is FAILED: generator loss is NaN"):
+        export(project, "0002")
+
+
+def test_an_unknown_trial_and_one_without_a_generator_are_refused(project: Path) -> None:
+    with pytest.raises(SelectionError, match=r"no trial '9' .*: choose best or one of 0000, 0001, 0002"):
+        export(project, "9")
+    (project / "trial_0001" / files.GENERATOR).unlink()
+    with pytest.raises(SelectionError, match="Trial 0001 has no generator and cannot be exported: it is COMPLETED"):
+        export(project)
+
+
+@pytest.mark.filterwarnings("ignore:Trial 0000 is left out:UserWarning")
+def test_a_trial_whose_record_is_damaged_is_refused(project: Path) -> None:
+    (project / "trial_0000" / files.RECORD).write_text("{", encoding="utf-8")
+    with pytest.raises(SelectionError, match=r"it is UNREADABLE: .*record\.json is damaged"):
+        export(project, "0000")
+    assert export(project).name == "best"
+
+
+def test_a_project_without_a_score_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelectionError, match="no trial with a score .* most frequent reason is: generator loss is NaN"):
+        export(write_project(tmp_path / "demo", failed_json()))
+    with pytest.raises(SelectionError, match="has no trial yet"):
+        export(write_project(tmp_path / "empty"))
+    with pytest.raises(ProjectError, match="is no tuner_gan project"):
+        export(tmp_path)
+
+
+def test_damaged_files_of_a_trial_are_named_and_nothing_is_written(project: Path, gan: GAN) -> None:
+    generator, architecture = (project / "trial_0001" / name for name in (files.GENERATOR, files.ARCHITECTURE))
+    whole = generator.read_bytes()
+    for content in (b"", b"no model", whole[: len(whole) // 2]):
+        generator.write_bytes(content)
+        with pytest.raises(
+            ProjectError, match=f"{re.escape(str(generator))} cannot be loaded as a Keras model: ."
+        ) as raised:
+            export(project)
+        assert "\n" not in str(raised.value)
+    generator.write_bytes(whole)
+    architecture.write_text("{", encoding="utf-8")
+    with pytest.raises(ProjectError, match=r"architecture\.json is damaged"):
+        export(project)
+    architecture.unlink()
+    with pytest.raises(ProjectError, match=r"architecture\.json cannot be read: No such file"):
+        export(project)
+    assert not (project / files.BEST_DIR).exists()
+
+
+def test_a_generator_that_makes_nan_is_refused(project: Path, gan: GAN) -> None:
+    broken = keras.models.clone_model(gan.generator)
+    broken.set_weights([np.full_like(weight, np.nan) for weight in broken.get_weights()])
+    broken.save(project / "trial_0001" / files.GENERATOR)
+    with pytest.raises(ProjectError, match="generator of trial 0001 cannot be exported: .*must be finite"):
+        export(project)
+    assert not (project / files.BEST_DIR).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("x", encoding="utf-8")
+    for target in (tmp_path / "file.txt", tmp_path / "file.txt" / "out"):
+        with pytest.raises(ProjectError, match="cannot be written"):
+            export(project, directory=target)
+
+
+def test_a_generator_makes_the_same_images_after_loading(project: Path, gan: GAN) -> None:
+    loaded = load_generator(project / "trial_0001" / files.GENERATOR)
+    assert np.array_equal(generate_images(loaded, 5, seed=1), gan.generate(5, seed=1))
+    assert loaded.trainable  # as a start for training on
+
+
+def test_a_file_that_holds_no_generator_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"none\.keras is no file"):
+        load_generator(tmp_path / "none.keras")
+    with pytest.raises(ProjectError, match="is no file"):
+        load_generator(tmp_path)
+    for shape in ((5,), (None,), (8, 8, 1)):
+        inputs = keras.Input(shape)
+        outputs = keras.layers.Dense(3)(inputs) if None not in shape else keras.layers.Reshape((8, 8, 1))(inputs)
+        keras.Model(inputs, outputs).save(tmp_path / "other.keras")
+        with pytest.raises(ProjectError, match="holds no generator: expected a model from"):
+            load_generator(tmp_path / "other.keras")
+
+
+def test_a_model_that_would_run_its_own_code_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "unsafe.keras"
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Lambda(lambda x: x + 1, output_shape=(5,))(inputs)
+    keras.Model(inputs, keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(hidden))).save(path)
+    with pytest.raises(ProjectError, match="cannot be loaded as a Keras model"):
+        load_generator(path)

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuner_gan.config import SearchConfig, parse_duration, parse_size
+from tuner_gan.errors import ConfigError
+
+TEXT = st.text(string.ascii_letters + string.digits + " ._-'#=[]", max_size=12)
+NAMES = st.text(st.characters(blacklist_characters="/\\\0", blacklist_categories=["Cs"]), min_size=1).filter(
+    lambda name: name not in (".", "..")
+)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": TEXT,
+        "space": TEXT,
+        "oracle": TEXT,
+        "max_trials": st.integers(1, 99),
+        "max_time": st.sampled_from(["90", "90s", "5m", "1h30m"]),
+        "epochs": st.integers(1, 99),
+        "executions": st.integers(1, 9),
+        "seed": st.integers(0, 2**40),
+        "baselines": st.sampled_from(["all", "none"]),
+        "image_size": st.sampled_from(["8", "16x32"]),
+        "name": st.sampled_from(["demo", "a b"]),
+        "overwrite": st.booleans(),
+    },
+)
+
+
+def toml(values: dict[str, Any]) -> str:
+    # For plain ASCII, strings, integers and truth values look in TOML as in JSON.
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+
+
+def refusal(**values: Any) -> str:
+    with pytest.raises(ConfigError) as raised:
+        SearchConfig(**values)
+    return str(raised.value)
+
+
+def test_the_defaults_are_the_main_job() -> None:
+    config = SearchConfig.load({})
+    assert config == SearchConfig()
+    assert (config.data, config.space, config.oracle, config.baselines) == ("mnist5k", "dcgan", "random", "all")
+    assert config.folder == Path("runs/mnist5k-dcgan")
+    assert config.seconds == 300
+    assert config.size is None
+    assert (config.overwrite, config.max_trials) == (False, None)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SearchConfig().epochs = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("0.5s", 0.5),
+        ("5m", 300),
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("1h5s", 3605),
+        ("1m30", 90),
+        ("2h0m10.5s", 7210.5),
+        (" 5m ", 300),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+    assert SearchConfig(max_time=text).seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "0", "0m", "-5m", "5 m", "5min", "m", "1e3", "nan", "inf", "5m1h", "1.5h", ".5", "9" * 400]
+)
+def test_what_is_no_duration_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="Expected a time such as 90s, 5m or 1h30m, but got ") as raised:
+        parse_duration(text)
+    assert repr(text) in str(raised.value)
+    with pytest.raises(ConfigError):
+        SearchConfig(max_time=text)
+
+
+@given(st.integers(0, 99), st.integers(0, 999), st.integers(0, 99_999), st.sampled_from(["", "s"]))
+def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, seconds: int, suffix: str) -> None:
+    total = 3600 * hours + 60 * minutes + seconds
+    text = f"{hours}h{minutes}m{seconds}{suffix}"
+    if total:
+        assert parse_duration(text) == total
+    else:
+        with pytest.raises(ConfigError):
+            parse_duration(text)
+
+
+@given(st.text() | st.from_regex(r"[0-9.hms]*", fullmatch=True))
+def test_any_text_is_a_positive_duration_or_refused(text: str) -> None:
+    try:
+        seconds = parse_duration(text)
+    except ConfigError:
+        return
+    assert 0 < seconds < float("inf")
+
+
+def test_a_search_without_any_limit_gets_five_minutes_and_one_with_trials_as_long_as_they_take() -> None:
+    assert SearchConfig().seconds == 300
+    assert SearchConfig(max_trials=3).seconds is None
+    assert SearchConfig(max_trials=3, max_time="10s").seconds == 10
+    assert SearchConfig(max_time="10s").seconds == 10
+
+
+@given(st.integers(0, 99_999), st.integers(0, 99_999))
+def test_sizes_are_height_times_width_or_one_number(height: int, width: int) -> None:
+    assert parse_size(f"{height}x{width}") == (height, width)
+    assert parse_size(f" {height} ") == (height, height)
+    assert SearchConfig(image_size=f"{height}x{width}").size == (height, width)
+
+
+@pytest.mark.parametrize("text", ["", "x", "8x", "x8", "8x8x1", "8 x 8", "-8", "8.0", "8*8", "big", "9" * 5000])
+def test_what_is_no_size_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="Expected an image size such as 64 or 48x64") as raised:
+        parse_size(text)
+    assert repr(text) in str(raised.value)
+    with pytest.raises(ConfigError):
+        SearchConfig(image_size=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("data", 5, "str"),
+        ("space", None, "str"),
+        ("max_trials", "3", "int or none"),
+        ("max_trials", True, "int or none"),
+        ("max_time", 90, "str or none"),
+        ("epochs", 1.0, "int"),
+        ("epochs", False, "int"),
+        ("seed", "0", "int"),
+        ("baselines", True, "str"),
+        ("name", ["demo"], "str or none"),
+        ("overwrite", 1, "bool"),
+        ("image_size", 64, "str or none"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(name: str, value: Any, expected: str) -> None:
+    assert refusal(**{name: value}) == f"{name} must be of type {expected}, but got {value!r}."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("max_trials", 0, 1), ("epochs", 0, 1), ("epochs", -1, 1), ("executions", 0, 1), ("seed", -1, 0)],
+)
+def test_a_number_out_of_its_range_is_refused(name: str, value: int, least: int) -> None:
+    assert refusal(**{name: value}) == f"{name} must be an integer from {least}, but got {value}."
+    assert getattr(SearchConfig(**{name: least}), name) == least
+
+
+def test_baselines_are_all_or_none() -> None:
+    assert refusal(baselines="some") == "baselines must be 'all' or 'none', but got 'some'."
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "../up", "/etc", "a\\b", "a\0b"])
+def test_a_name_that_is_not_one_folder_is_refused(name: str) -> None:
+    assert repr(name) in refusal(name=name)
+
+
+@given(NAMES)
+def test_any_other_name_is_a_folder_right_in_dir(name: str) -> None:
+    folder = SearchConfig(dir="here/runs", name=name).folder
+    assert folder == Path("here/runs") / name
+    assert folder.parent == Path("here/runs")
+
+
+@given(st.text(max_size=6), st.sampled_from("/\\\0"), st.text(max_size=6))
+def test_no_name_leads_out_of_dir(before: str, separator: str, after: str) -> None:
+    with pytest.raises(ConfigError, match="name of one folder"):
+        SearchConfig(name=before + separator + after)
+
+
+def test_a_dir_that_no_folder_can_have_is_refused() -> None:
+    assert "dir must be the path of a folder" in refusal(dir="a\0b")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("digits", "digits-mlp"),
+        ("faces.npz", "faces-mlp"),
+        ("/data/faces.npz", "faces-mlp"),
+        ("../images/", "images-mlp"),
+        ("./mnist", "mnist-mlp"),
+    ],
+)
+def test_the_folder_is_named_after_data_and_space(data: str, expected: str) -> None:
+    assert SearchConfig(data=data, space="mlp").folder == Path("runs") / expected
+    assert SearchConfig(data=data, space="mlp", name="mine", dir="out").folder == Path("out/mine")
+
+
+def test_data_in_the_current_folder_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert SearchConfig(data=".").folder == Path(f"runs/{tmp_path.name}-dcgan")
+
+
+@given(SETTINGS, SETTINGS)
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(
+    tmp_path_factory: pytest.TempPathFactory, stored: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "search.toml"
+    path.write_text(toml(stored), encoding="utf-8")
+    found = SearchConfig.load(flags, str(path))
+    expected = {**dataclasses.asdict(SearchConfig()), **stored, **flags}
+    assert dataclasses.asdict(found) == expected
+
+
+def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    stored = {
+        **dataclasses.asdict(SearchConfig()),
+        "image_size": "8",
+        "max_trials": 3,
+        "max_time": "1m",
+        "name": "demo",
+    }
+    assert None not in stored.values()
+    path.write_text(toml(stored), encoding="utf-8")
+    assert dataclasses.asdict(SearchConfig.load({}, str(path))) == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epoch = 3", "has an unknown key 'epoch' (did you mean 'epochs'?): choose from data, image_size, space"),
+        ("[search]\nepochs = 3", "has an unknown key 'search'"),
+        ("folder = 'x'", "has an unknown key 'folder'"),
+        ("epochs = '3'", "epochs must be of type int, but got '3'."),
+        ("max_time = 90", "max_time must be of type str or none, but got 90."),
+        ("name = {a = 1}", "name must be of type str or none, but got {'a': 1}."),
+        ("epochs = 0", "epochs must be an integer from 1, but got 0."),
+        ("max_time = 'soon'", "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
+        ("dir = 'a\tb", "is no valid TOML: "),
+        ("epochs = 1\nepochs = 2", "is no valid TOML: "),
+    ],
+)
+def test_a_file_with_a_fault_is_named_with_it(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(words)) as raised:
+        SearchConfig.load({}, str(path))
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path, words in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigError, match=f"cannot be read: {words}") as raised:
+            SearchConfig.load({}, str(path))
+        assert str(raised.value).startswith(str(path))
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xe4'")
+    with pytest.raises(ConfigError, match="no valid TOML"):
+        SearchConfig.load({}, str(tmp_path / "latin.toml"))
