@@ -1,11 +1,10 @@
-"""Runs the command line: in a process of its own, as its users do, or in this one where TensorFlow is loaded already."""
+"""Runs the command line: in a process of its own, as users do, or in this one, where TensorFlow is loaded already."""
 
 from __future__ import annotations
 
 import functools
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -35,7 +34,6 @@ class Run:
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
         assert lines[0].startswith("tuner-gan: error: ")
-        assert lines[0].endswith(".")
         assert "Traceback" not in self.out + self.err
         return lines[0].removeprefix("tuner-gan: error: ")
 
@@ -53,8 +51,6 @@ def start_python(*arguments: str, folder: Path, **environment: str) -> subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -164,7 +164,7 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: Any, expected: s
 )
 def test_a_number_out_of_its_range_is_refused(name: str, value: int, least: int) -> None:
     assert refusal(**{name: value}) == f"{name} must be an integer from {least}, but got {value}."
-    assert getattr(SearchConfig(**{name: least}), name) == least
+    assert getattr(SearchConfig.load({name: least}), name) == least
 
 
 def test_baselines_are_all_or_none() -> None:

@@ -141,11 +141,14 @@ def _search(options: argparse.Namespace) -> int:
     started = time.monotonic()
     from tuner_gan import datasets
     from tuner_gan.config import SearchConfig
+    from tuner_gan.known_datasets import DOWNLOADED
 
     flags = {key: value for key, value in vars(options).items() if key not in ("run", "config")}
     config = SearchConfig.load(flags, getattr(options, "config", None))
     console = _console()
     _check_names(config)
+    if config.data in DOWNLOADED:
+        _load_tensorflow()  # Keras downloads them
     data = datasets.load(config.data, config.size).split(seed=config.seed)
     console.print(
         f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False

@@ -255,7 +255,7 @@ def test_moving_statistics_are_averaged_too() -> None:
     assert not np.array_equal(average.moving_variance, np.ones(5))
 
 
-@pytest.mark.parametrize(("step", "left"), [(0, 1.0), (5, 0.5), (10, 0.0), (50, 0.0)])
+@pytest.mark.parametrize(("step", "left"), [(0, 1.0), (5, 0.5), (30, 0.0)])
 def test_noise_is_on_real_and_fake_images_and_fades(monkeypatch: pytest.MonkeyPatch, step: int, left: float) -> None:
     gan = _compiled(instance_noise=0.2, instance_noise_steps=10)
     gan.steps.assign(step)
@@ -320,14 +320,13 @@ def test_fit_takes_bytes_and_runs_the_user_s_callbacks() -> None:
     assert int(gan.steps) == 5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_floats_are_taken_as_they_are(dtype: str) -> None:
+def test_floats_are_taken_as_they_are() -> None:
     """The same images as bytes and as floats in [-1, 1], which NumPy makes of double precision."""
     images = _images(4)
     by_bytes, by_floats = _compiled(instance_noise=0.1), _compiled(instance_noise=0.1)
     by_floats.set_weights(by_bytes.get_weights())
     expected = _step(by_bytes, images)
-    assert _step(by_floats, (images / 127.5 - 1).astype(dtype)) == pytest.approx(expected, rel=1e-5)
+    assert _step(by_floats, images / 127.5 - 1) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(12, 9, 8, 1), (12, 8, 9, 3), (12, 8, 9), (12, 72)])

@@ -258,7 +258,9 @@ def test_a_trial_whose_record_is_damaged_is_refused(project: Path) -> None:
 
 
 def test_a_project_without_a_score_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SelectionError, match="no trial with a score .* most frequent reason is: generator loss is NaN"):
+    with pytest.raises(
+        SelectionError, match=r"no trial with a score .* most frequent reason is: generator loss is NaN"
+    ):
         export(write_project(tmp_path / "demo", failed_json()))
     with pytest.raises(SelectionError, match="has no trial yet"):
         export(write_project(tmp_path / "empty"))
@@ -290,7 +292,7 @@ def test_a_generator_that_makes_nan_is_refused(project: Path, gan: GAN) -> None:
     broken = keras.models.clone_model(gan.generator)
     broken.set_weights([np.full_like(weight, np.nan) for weight in broken.get_weights()])
     broken.save(project / "trial_0001" / files.GENERATOR)
-    with pytest.raises(ProjectError, match="generator of trial 0001 cannot be exported: .*must be finite"):
+    with pytest.raises(ProjectError, match=r"generator of trial 0001 cannot be exported: .*must be finite"):
         export(project)
     assert not (project / files.BEST_DIR).exists()
 

@@ -134,9 +134,14 @@ def test_the_thread_ends_with_the_block_even_on_an_error(tmp_path: Path, termina
     project = write_project(tmp_path / "demo")
     before = set(threading.enumerate())
     console = screen(terminal)
-    with pytest.raises(KeyboardInterrupt), view(project, console, max_trials=None, seconds=seconds):
-        assert len(set(threading.enumerate()) - before) >= 1
-        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        with view(project, console, max_trials=None, seconds=seconds):
+            assert len(set(threading.enumerate()) - before) >= 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
     assert set(threading.enumerate()) <= before
     assert text(console).count("\x1b[?25h") == terminal  # the cursor is shown again
 
@@ -146,17 +151,22 @@ def test_the_thread_ends_with_the_block_even_on_an_error(tmp_path: Path, termina
 def test_a_damaged_folder_does_not_end_the_view(tmp_path: Path, terminal: bool) -> None:
     project = write_project(tmp_path / "demo", record_json("0000", score=0.25))
     console = screen(terminal)
-    with pytest.warns(UserWarning, match="damaged"), view(project, console):
-        write_trial(project.parent / "aside", record_json("0001"))
-        (project.parent / "aside" / "trial_0001" / files.RECORD).write_text("{", encoding="utf-8")
-        (project.parent / "aside" / "trial_0001").rename(project / "trial_0001")
-        (project / files.SEARCH).write_text("[]", encoding="utf-8")
-        time.sleep(0.1)
-        (project / files.SEARCH).unlink()
-        time.sleep(0.1)
-        write_project(project)
-        add_trial(project, record_json("0002", score=0.0625))
-        wait_until(lambda: "0.0625" in text(console))
+
+    def damage_and_repair() -> None:
+        with view(project, console):
+            broken = write_trial(project.parent / "aside", record_json("0001"))
+            (broken / files.RECORD).write_text("{", encoding="utf-8")
+            broken.rename(project / "trial_0001")
+            (project / files.SEARCH).write_text("[]", encoding="utf-8")
+            time.sleep(0.1)
+            (project / files.SEARCH).unlink()
+            time.sleep(0.1)
+            write_project(project)
+            add_trial(project, record_json("0002", score=0.0625))
+            wait_until(lambda: "0.0625" in text(console))
+
+    with pytest.warns(UserWarning, match="damaged"):
+        damage_and_repair()
     if not terminal:
         record = project / "trial_0001" / files.RECORD
         assert f"trial 0001: UNREADABLE: {record} is damaged: expected JSON" in text(console)

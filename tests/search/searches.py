@@ -1,17 +1,18 @@
-"""Small searches for the tests: 8x8 digits, a tiny search space and an evaluator that needs no training.
+"""Small searches for the tests: small images, a tiny search space and an evaluator that needs no training.
 
-Run as a script, it is a search in a process of its own, to be killed or interrupted.
+Run as `python searches.py JSON`, it is a search in a process of its own: the arguments of `run_search`, and where that
+process is to wait (`wait`), so that a test can kill or interrupt it there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
 
 SHAPE = (8, 8, 1)
+ROOT = Path(__file__).parents[2]
 NOT_REPEATED = ["started_at", "duration_s", "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
 
@@ -39,7 +41,8 @@ def blobs(count: int = 96, seed: int = 0) -> npt.NDArray[np.uint8]:
     centre = np.random.default_rng(seed).uniform(2, 5, (count, 2, 1, 1))
     y, x = np.mgrid[:8, :8]
     light = np.exp(-((y - centre[:, 0]) ** 2 + (x - centre[:, 1]) ** 2) / 3)
-    return np.rint(255 * light)[..., None].astype(np.uint8)
+    images: npt.NDArray[np.uint8] = np.rint(255 * light)[..., None].astype(np.uint8)
+    return images
 
 
 class TinySpace:
@@ -112,7 +115,13 @@ def make_tuner(directory: Path, name: str = "search", **changes: Any) -> GANTune
     space = changes.pop("space", None) or TinySpace()
     hypermodel = changes.pop("hypermodel", None) or GANHyperModel(SHAPE, space)
     quality = changes.pop("quality", None) or MeanQuality(images)
-    arguments = {"oracle": "random", "max_trials": 2, "baselines": "none", "directory": directory, "project_name": name}
+    arguments: dict[str, Any] = {
+        "oracle": "random",
+        "max_trials": 2,
+        "baselines": "none",
+        "directory": directory,
+        "project_name": name,
+    }
     return GANTuner(hypermodel, quality=quality, **(arguments | changes))
 
 
@@ -126,3 +135,76 @@ def run_search(directory: Path, name: str = "search", epochs: int = 2, **changes
 def repeatable(tuner: GANTuner) -> pd.DataFrame:
     """The trials without times and paths."""
     return tuner.results().trials().drop(columns=NOT_REPEATED)
+
+
+class Wait(keras.callbacks.Callback):  # type: ignore[misc]
+    """Says that the first epoch has ended, and waits in the middle of the second one."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self.directory = directory
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.epoch == 1:
+            wait(Path(self.directory))
+
+
+def wait(directory: Path) -> None:
+    """Tells the process that watches that it may strike now."""
+    (directory / "waiting").touch()
+    time.sleep(60)
+
+
+def start(directory: Path, **arguments: Any) -> subprocess.Popen[str]:
+    """Starts `run_search(directory, **arguments)` in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment |= arguments.pop("environment", {})
+    return subprocess.Popen(
+        [sys.executable, __file__, json.dumps({"directory": str(directory), **arguments})],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Waits for a process; returns its exit code and what it wrote to stderr."""
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return process.returncode, errors
+
+
+def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits until something has happened while a process runs."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def main() -> None:
+    """Runs the search that the command line describes."""
+    arguments = json.loads(sys.argv[1])
+    directory = Path(arguments.pop("directory"))
+    moment = arguments.pop("wait", None)
+    epochs = arguments.pop("epochs", 2)
+    space = TinySpace(**arguments.pop("space", {}))
+    tuner = make_tuner(directory, space=space, **arguments)
+    if moment == "recorded":
+        # The trial's record says COMPLETED; the oracle has not heard of it.
+        tuner._run_and_update_trial = lambda trial, *_, **__: (tuner.run_trial(trial, *_, **__), wait(directory))
+    tuner.search(blobs(), epochs=epochs, callbacks=[Wait(str(directory))] if moment == "epoch" else [])
+
+
+if __name__ == "__main__":
+    # As from a shell: a process that a shell starts in the background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()

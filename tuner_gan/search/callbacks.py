@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
 
 SCORINGS = 10
-"""Epochs of a training at which it is scored, at most: scoring costs about as much as a second of training."""
+"""Epochs of a training at which it is scored, at most, besides its first: scoring costs about as much as a second of
+training."""
 GRID = 64
 GRID_SEED = 0
 
@@ -102,9 +103,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 side = "discriminator" if name == "d_loss" else "generator"
                 raise keras_tuner.errors.FailedTrialError(f"{side} loss is {value} at epoch {self.last_epoch}")
         metrics: dict[str, float] = {}
-        if is_rung(self.last_epoch, self.epochs) or self.model.stop_training:
+        # Every epoch, the first among them, carries the latest score, so that callbacks always find it.
+        if not self._latest or is_rung(self.last_epoch, self.epochs) or self.model.stop_training:
             metrics = self._score()
-        # Every epoch carries the latest score, so that callbacks such as EarlyStopping always find it.
         self._latest |= metrics
         logs.update(self._latest)
         self.rows.append(
@@ -169,11 +170,16 @@ def fatal_when_unwritable() -> Iterator[None]:
     except ProjectError as error:
         raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
     except OSError as error:
-        cause = ProjectError(
-            f"The search cannot write to its folder ({error.strerror or error}): make room or fix the permissions, "
-            "then run it again; finished trials are kept."
-        )
+        cause = unwritable(error.strerror or error)
         raise keras_tuner.errors.FatalRuntimeError(str(cause)) from cause
+
+
+def unwritable(reason: object) -> ProjectError:
+    """The error for a project folder that cannot be written while a search runs."""
+    return ProjectError(
+        f"The search cannot write to its folder ({reason}): make room or fix the permissions, then run it again; "
+        "finished trials are kept."
+    )
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

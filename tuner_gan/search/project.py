@@ -136,7 +136,7 @@ def remove_project(folder: Path) -> None:
     Raises:
         ProjectError: the folder holds something else, is being searched in, or cannot be deleted.
     """
-    if not folder.exists():
+    if not folder.is_dir():
         return
     markers = (files.SEARCH, files.TUNER, f"{files.CLASSIFIER_DIR}/{files.CARD}")
     if any(folder.iterdir()) and not any((folder / marker).is_file() for marker in markers):

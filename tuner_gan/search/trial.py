@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from tuner_gan.errors import ProjectError, QualityError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
@@ -38,15 +39,23 @@ class TrialRun:
     """Trains and scores a trial, once for each seed.
 
     Args:
-        record: identity, origin and hyperparameters of the trial.
+        record: identity and origin of the trial.
         quality: what scores it.
         epochs: first and last epoch, from 0, the last excluded.
+        hyperparameters: gives their values now; building and training may add some.
     """
 
-    def __init__(self, record: TrialRecord, quality: QualityEvaluator, epochs: range) -> None:
+    def __init__(
+        self,
+        record: TrialRecord,
+        quality: QualityEvaluator,
+        epochs: range,
+        hyperparameters: Callable[[], Mapping[str, Value]],
+    ) -> None:
         self.record = record
         self.quality = quality
         self.epochs = epochs
+        self.hyperparameters = hyperparameters
         self._recorders: list[ExecutionCallback] = []
         self._started = time.monotonic()
 
@@ -81,8 +90,9 @@ class TrialRun:
         try:
             with fatal_when_unwritable():
                 files.create_folder(folder)
-                for name in LEFTOVERS:
-                    (folder / name).unlink(missing_ok=True)
+                # A process that was killed while it wrote leaves temporary files, too.
+                for path in [*(folder / name for name in LEFTOVERS), *folder.glob(".*.tmp.*")]:
+                    path.unlink(missing_ok=True)
             self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
             self._write(RUNNING)
             for seed in seeds:
@@ -120,11 +130,11 @@ class TrialRun:
         keras.utils.set_random_seed(seed)
         gan = build()
         sizes = gan.generator.count_params(), gan.discriminator.count_params()
+        self._update(generator_params=sizes[0], discriminator_params=sizes[1])
         if max_model_size and sum(sizes) > max_model_size:
             raise keras_tuner.errors.FailedTrialError(
                 f"generator and discriminator have {sum(sizes)} parameters, more than max_model_size={max_model_size}"
             )
-        self._update(generator_params=sizes[0], discriminator_params=sizes[1])
         with fatal_when_unwritable():
             files.write_json(self.record.folder / files.ARCHITECTURE, gan.architecture.to_json())
         return gan
@@ -146,6 +156,10 @@ class TrialRun:
         )
         self._recorders.append(recorder)
         fit(gan, recorder)
+        if recorder.best_score is None:
+            raise keras_tuner.errors.FailedTrialError(
+                "the training ended without a score: fit must train for an epoch, with the callbacks that it is given"
+            )
         if recorder.is_better(recorder.best_score, best):
             with fatal_when_unwritable(), files.replacing(self.record.folder / files.STATE) as path:
                 gan.save_weights(path)
@@ -158,7 +172,13 @@ class TrialRun:
         """Writes record.json with the means over the executions so far."""
         executions = tuple(recorder.record() for recorder in self._recorders)
         duration = round(time.monotonic() - self._started, 3)
-        self._update(status=status, message=message, duration_s=duration, executions=executions)
+        self._update(
+            status=status,
+            message=message,
+            duration_s=duration,
+            hyperparameters=self.hyperparameters(),
+            executions=executions,
+        )
         scored = [(execution.score, execution) for execution in executions if execution.score is not None]
         if scored:
             scores = [score for score, _ in scored]

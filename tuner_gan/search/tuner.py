@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import hashlib
 import io
 import json
+import math
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
 import numpy as np
+import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
@@ -23,7 +28,9 @@ from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
+from tuner_gan.results.checks import Value
 from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json
+from tuner_gan.search.callbacks import unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.oracles import make_oracle
 from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
@@ -34,6 +41,8 @@ from tuner_gan.search_spaces.presets import PRESETS, preset
 if TYPE_CHECKING:
     from tuner_gan.results.search_results import SearchResults
 
+ORACLE = "oracle.json"
+"""KerasTuner's own state of the oracle."""
 WORTH_STARTING = 0.5
 """Share of a trial's time limit that must be left to start another one."""
 
@@ -62,7 +71,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         directory: folder of projects.
         project_name: folder of this search in it.
         overwrite: whether to delete an earlier search of that name first.
-        **kwargs: `max_model_size` and `distribution_strategy` of `keras_tuner.Tuner`.
+        max_model_size: parameters of generator and discriminator at most; a larger trial fails.
+        distribution_strategy: `tf.distribute.Strategy` to build each GAN under.
+        tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
 
     Raises:
         ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes.
@@ -88,7 +99,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        **kwargs: Any,
+        max_model_size: int | None = None,
+        distribution_strategy: tf.distribute.Strategy | None = None,
+        tuner_id: str | None = None,
     ) -> None:
         if not isinstance(hypermodel, GANHyperModel):
             raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
@@ -99,10 +112,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         for name, value, least in (
             ("max_trials", max_trials, 1),
+            ("max_epochs", max_epochs, 1),
             ("executions_per_trial", executions_per_trial, 1),
             ("seed", seed, 0),
+            ("max_model_size", max_model_size, 1),
         ):
-            if not (value is None and name == "max_trials") and (
+            if not (value is None and name in ("max_trials", "max_model_size")) and (
                 not isinstance(value, int) or isinstance(value, bool) or value < least
             ):
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
@@ -113,9 +128,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.baselines = baselines
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
-        self._restored = False
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
-        if overwrite:
+        if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_project(self.folder)
         files.create_folder(self.folder)
         if isinstance(oracle, str):
@@ -137,13 +151,15 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 directory=str(self.folder.parent),
                 project_name=self.folder.name,
                 executions_per_trial=executions_per_trial,
-                **kwargs,
+                max_model_size=max_model_size,
+                distribution_strategy=distribution_strategy,
+                tuner_id=tuner_id,
             )
-        if not self._restored and not self._is_worker() and (self.folder / files.TUNER).exists():
-            self.reload()  # KerasTuner looks under its own name only, so another tuner_id was never resumed
         if not self._is_worker():
-            # Without this, a search killed in its first trial would have no state to go on from.
-            self.save()
+            self.reload()  # KerasTuner looks under its own name only, so another tuner_id was never resumed
+            if self._is_shared():
+                # KerasTuner ends the search by an error, which would block the chief for ever.
+                oracle.max_consecutive_failed_trials = sys.maxsize
 
     def _open_project(self, hypermodel: GANHyperModel, oracle: keras_tuner.Oracle) -> dict[str, Any]:
         """Writes search.json, or checks that the one there is of the same search."""
@@ -160,6 +176,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             stored = read_json(path)
             check_same(self.folder, stored, wanted)
             return stored
+        if self._is_worker():  # the chief writes it
+            return wanted
         if not (self.folder / files.CLASSIFIER_DIR / files.CARD).exists():
             self.quality.save(self.folder)
         files.write_json(path, wanted)
@@ -182,29 +200,35 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Restores what `get_state` returned; a trial that was running is run again first."""
         trial_class = keras_tuner.engine.trial.Trial
         self.oracle.trials = {name: trial_class.from_state(value) for name, value in state["trials"].items()}
-        self.oracle.set_state(state["oracle"])
-        ongoing = list(self.oracle.ongoing_trials.values())
-        if len(ongoing) == 1:
-            # The process that ran it may have had another name.
-            self.oracle.ongoing_trials = {self.tuner_id: ongoing[0]}
+        # The process that ran them may have had another name; the oracle takes from the end of its queue.
+        unfinished = list(state["oracle"]["ongoing_trials"].values())
+        queue = state["oracle"]["retry_queue"] + unfinished[::-1]
+        self.oracle.set_state({**state["oracle"], "ongoing_trials": {}, "retry_queue": queue})
 
     def save(self) -> None:
         """Writes the state of the search, atomically."""
-        if not self._is_worker():
+        if self._is_worker():
+            return
+        if self._is_shared():
+            # The oracle of a chief saves itself whenever it hears from a worker; what this process wrote grows stale.
+            self.oracle.save()
+            (self.folder / files.TUNER).unlink(missing_ok=True)
+        else:
             # KerasTuner's own oracles may hold infinity, so this file is not strict JSON.
             files.write_text(self.folder / files.TUNER, json.dumps(self.get_state()))
 
     def reload(self) -> None:
-        """Goes on from the state on disk; falls back to KerasTuner's own files when ours is damaged.
+        """Goes on from the state on disk, if any; falls back to KerasTuner's own files when ours is damaged.
 
         Raises:
             ProjectError: both are damaged.
         """
-        self._restored = True
         path = self.folder / files.TUNER
+        if self._is_worker() or not (path.exists() or (self.folder / ORACLE).exists()):
+            return
         try:
             self.set_state(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             try:
                 self.oracle.reload()
             except Exception as error:
@@ -241,25 +265,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         Raises:
             ConfigError: an argument is not valid.
             ProjectError: another process searches in this folder, or the folder cannot be written.
-            SearchError: every trial so far failed; the message says why.
+            SearchError: every trial so far failed, or as many in a row as your oracle allows; the message says why.
         """
         images = x.images if isinstance(x, ImageDataset) else x
-        self._check_search(images, epochs, max_time, max_trial_time)
+        self._check_search(images, epochs, max_time, max_trial_time, callbacks)
+        self._max_trial_time = max_trial_time
         if self._is_worker():
-            super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+            with _plain_errors():
+                super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with files.search_lock(self.folder):
+        with files.search_lock(self.folder), _plain_errors():
             self._begin(images, epochs, max_time, spent)
-            self._max_trial_time = max_trial_time
             try:
                 self._run_baselines(images, epochs, callbacks, verbose)
                 super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
             except _OutOfTimeError:
                 pass
-            except keras_tuner.errors.FatalError as error:
-                if isinstance(error.__cause__, TunerGANError):
-                    raise error.__cause__ from error
-                raise
             finally:
                 with contextlib.suppress(OSError):
                     self._write_elapsed()
@@ -268,18 +289,44 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if failed and len(failed) == len(results.records):
             raise SearchError(f"All {len(failed)} trials failed; the last one because: {failed[-1].message}")
 
-    def _check_search(self, images: Any, epochs: Any, max_time: float | None, max_trial_time: float | None) -> None:
+    def _check_search(self, images: Any, epochs: Any, max_time: Any, max_trial_time: Any, callbacks: Any) -> None:
         shape = self.hypermodel.image_shape
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != shape:
+        if (
+            not isinstance(images, np.ndarray)
+            or images.dtype != np.uint8
+            or images.shape[1:] != shape
+            or len(images) == 0
+        ):
             got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
             raise ConfigError(f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}.")
         if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
             raise ConfigError(f"epochs must be an integer from 1, but got {epochs!r}.")
         for name, value in (("max_time", max_time), ("max_trial_time", max_trial_time)):
-            if value is not None and not value > 0:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name} must be a positive number of seconds or None, but got {value!r}.")
+        if max_time is not None and self._is_shared():
+            raise ConfigError(
+                "max_time cannot be kept by KerasTuner's chief and workers, whose oracle ends the search: "
+                "limit max_trials and max_trial_time instead."
+            )
+        try:
+            copies = copy.deepcopy(list(callbacks))
+        except Exception as error:
+            raise ConfigError(
+                "callbacks must be a list of Keras callbacks that copy.deepcopy can copy for each execution, but got "
+                f"{callbacks!r}: {error}."
+            ) from error
+        for callback in copies:
+            if not isinstance(callback, keras.callbacks.Callback):
+                raise ConfigError(f"callbacks must be Keras callbacks, but one of them is {callback!r}.")
 
     def _begin(self, images: np.ndarray, epochs: int, max_time: float | None, spent: float) -> None:
+        # Another process may have searched here since this tuner was made.
+        self._search = self._open_project(self.hypermodel, self.oracle)
+        self.reload()
+        # Without this, a search killed in its first trial would have no state to go on from.
+        self.save()
         fingerprint = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
         data = self._search["data"]
         if data.get("train_fingerprint", fingerprint) != fingerprint:
@@ -307,8 +354,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         for name in PRESETS:
             self.pre_create_trial()
-            if self._finished(name) is not None:
-                continue
             architecture = preset(name, self.hypermodel.image_shape)
 
             def build(architecture: GANArchitecture = architecture) -> GAN:
@@ -324,10 +369,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "beta1": training.beta1,
                 "batch_size": training.batch_size,
             }
+            if self._finished(name, values, (COMPLETED, FAILED)) is not None:
+                continue
             # A baseline that fails is a row of the table like any other; the search goes on.
             with contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 self._run(
-                    TrialRecord(self._trial_folder(name), name, RUNNING, "baseline", hyperparameters=values),
+                    TrialRecord(self._trial_folder(name), name, RUNNING, "baseline"),
+                    functools.partial(dict, values),
                     build,
                     GAN.fit,
                     images,
@@ -363,7 +411,15 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Tells the oracle, and saves."""
-        super().on_trial_end(trial)
+        try:
+            super().on_trial_end(trial)
+        except RuntimeError as error:
+            if trial.status != keras_tuner.engine.trial.TrialStatus.FAILED:
+                raise
+            raise SearchError(
+                f"{self.oracle.max_consecutive_failed_trials} trials in a row failed, the last one because: "
+                f"{trial.message}; to go on all the same, raise the oracle's max_consecutive_failed_trials."
+            ) from error
         if not self._is_worker():
             self._write_elapsed()
 
@@ -385,7 +441,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             keras_tuner.errors.FailedTrialError: the trial cannot be scored; the message says why.
         """
         hp = trial.hyperparameters
-        record = self._finished(trial.trial_id)
+        record = self._finished(trial.trial_id, active_values(hp))
         if record is None:
             # Hyperband's oracle sets the epochs of a trial, and lets the best go on from where they were.
             last = int(hp.values.get("tuner/epochs", epochs))
@@ -394,7 +450,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             def build() -> GAN:
                 gan = self.hypermodel.build(hp)
                 if not isinstance(gan, GAN):
-                    raise keras_tuner.errors.FatalTypeError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                    cause = ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                    raise keras_tuner.errors.FatalTypeError(str(cause)) from cause
                 if hp.values.get("tuner/trial_id"):
                     gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
                 return gan
@@ -402,19 +459,27 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
                 return self.hypermodel.fit(hp, gan, *args, **kwargs)
 
-            record = TrialRecord(
-                self._trial_folder(trial.trial_id), trial.trial_id, RUNNING, "search", hyperparameters=active_values(hp)
+            record = self._run(
+                TrialRecord(self._trial_folder(trial.trial_id), trial.trial_id, RUNNING, "search"),
+                lambda: active_values(hp),
+                build,
+                fit,
+                images,
+                range(first, last),
+                callbacks,
+                verbose,
             )
-            record = self._run(record, build, fit, images, range(first, last), callbacks, verbose)
         name = self.oracle.objective.name
         return [{name: execution.score} for execution in record.executions if execution.score is not None]
 
-    def _finished(self, trial_id: str) -> TrialRecord | None:
-        """Returns a completed trial's record: a process may be killed after it, before the oracle has heard of it."""
+    def _finished(
+        self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED,)
+    ) -> TrialRecord | None:
+        """Returns a trial's record: a process may be killed after it, before the oracle has heard of it."""
         path = self._trial_folder(trial_id) / files.RECORD
         with contextlib.suppress(ProjectError):
             record = TrialRecord.from_json(read_json(path), path.parent)
-            if record.status == COMPLETED:
+            if record.status in statuses and hyperparameters.items() <= record.hyperparameters.items():
                 return record
         return None
 
@@ -424,6 +489,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _run(
         self,
         record: TrialRecord,
+        hyperparameters: Callable[[], Mapping[str, Value]],
         build: Callable[[], GAN],
         fit: Callable[..., Any],
         images: np.ndarray,
@@ -431,7 +497,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int,
     ) -> TrialRecord:
-        run = TrialRun(record, self.quality, epochs)
+        run = TrialRun(record, self.quality, epochs, hyperparameters)
         seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
         strategy = self.distribution_strategy
 
@@ -493,6 +559,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         from tuner_gan.results.export import export
 
         return export(self.folder, trial_id, directory)
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raises the errors of this package where KerasTuner has wrapped them, or wrote its own files in vain."""
+    try:
+        yield
+    except keras_tuner.errors.FatalError as error:
+        if isinstance(error.__cause__, TunerGANError):
+            raise error.__cause__ from error
+        raise
+    except TunerGANError:
+        raise
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+        raise unwritable(reason or error) from error
 
 
 def _check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
