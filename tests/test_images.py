@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tuner_gan.errors import QualityError
-from tuner_gan.images import GREY, save_grid, to_images
+from tuner_gan.images import GREY, generate_images, save_grid, to_images
 
 Array = npt.NDArray[Any]
 
@@ -85,3 +85,9 @@ def test_unusable_images_are_refused(tmp_path: Path, images: Any) -> None:
     with pytest.raises(QualityError, match="columns must be at least 1, got 0"):
         save_grid(np.zeros((2, 8, 8, 1), np.uint8), tmp_path / "grid.png", columns=0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(0, 8), (-1, 8), (4, 0)])
+def test_generate_images_refuses_a_count_below_one(n: int, batch_size: int) -> None:
+    with pytest.raises(QualityError, match="must be at least 1, got"):
+        generate_images(None, n, batch_size=batch_size)

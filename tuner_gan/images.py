@@ -71,7 +71,13 @@ def images_from_latents(
 def generate_images(
     generator: keras.Model, n: int, seed: int | None = None, batch_size: int = 256
 ) -> npt.NDArray[np.uint8]:
-    """Makes `n` images, uint8 `[n, H, W, C]`, from the latents that an integer seed fixes, or from new ones."""
+    """Makes `n` images, uint8 `[n, H, W, C]`, from the latents that an integer seed fixes, or from new ones.
+
+    Raises:
+        QualityError: `n` or `batch_size` is less than 1, or NaN or infinity in the output.
+    """
+    if n < 1 or batch_size < 1:
+        raise QualityError(f"n and batch_size must be at least 1, got n={n}, batch_size={batch_size}.")
     return images_from_latents(generator, draw_latents(n, int(generator.input_shape[-1]), seed), batch_size)
 
 

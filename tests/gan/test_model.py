@@ -334,8 +334,15 @@ def test_fit_refuses_images_of_another_shape(shape: tuple[int, ...]) -> None:
     gan = _compiled()
     with pytest.raises(ConfigError) as caught:
         gan.fit(np.zeros(shape, np.uint8))
-    assert str(caught.value) == f"images must have the shape [N, 8, 9, 1], but got {list(shape)}."
+    expected = "images must be uint8, or float in [-1, 1], of shape [N, 8, 9, 1]"
+    assert str(caught.value) == f"{expected}, but got uint8 {list(shape)}."
     assert int(gan.steps) == 0
+
+
+def test_fit_refuses_integers_that_are_no_bytes() -> None:
+    # They would pass as floats, as if 255 lay in [-1, 1].
+    with pytest.raises(ConfigError, match=r"uint8, or float in \[-1, 1\].*but got int64"):
+        _compiled().fit(_images(8).astype(np.int64), epochs=1, verbose=0)
 
 
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:

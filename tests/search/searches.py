@@ -21,6 +21,7 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pytest
 
 from tuner_gan import files
 from tuner_gan.datasets import from_arrays
@@ -32,6 +33,13 @@ from tuner_gan.search.tuner import GANTuner
 
 SHAPE = (8, 8, 1)
 ROOT = Path(__file__).parents[2]
+QUIET = [
+    # KerasTuner 1.4.8 asks for the name of its thread in the old way.
+    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
+    # Saving a model, Keras 3.15 itself calls an `__array__` of TensorFlow 2.21 that has no `copy` argument.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 NOT_REPEATED = ["started_at", "duration_s", "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
 
@@ -109,7 +117,7 @@ class MeanQuality(QualityEvaluator):
         files.write_json(folder / files.CARD, self.card)
 
 
-def make_tuner(directory: Path, name: str = "search", **changes: Any) -> GANTuner:
+def make_tuner(directory: Path, name: str = "search", kind: type[GANTuner] = GANTuner, **changes: Any) -> GANTuner:
     """Builds a tuner of two trials without baselines; `changes` are arguments of GANTuner or of the parts below."""
     images = blobs()
     space = changes.pop("space", None) or TinySpace()
@@ -122,7 +130,7 @@ def make_tuner(directory: Path, name: str = "search", **changes: Any) -> GANTune
         "directory": directory,
         "project_name": name,
     }
-    return GANTuner(hypermodel, quality=quality, **(arguments | changes))
+    return kind(hypermodel, quality=quality, **(arguments | changes))
 
 
 def run_search(directory: Path, name: str = "search", epochs: int = 2, **changes: Any) -> GANTuner:
@@ -135,6 +143,15 @@ def run_search(directory: Path, name: str = "search", epochs: int = 2, **changes
 def repeatable(tuner: GANTuner) -> pd.DataFrame:
     """The trials without times and paths."""
     return tuner.results().trials().drop(columns=NOT_REPEATED)
+
+
+class WaitingTuner(GANTuner):
+    """Waits when a trial's record says COMPLETED, and the oracle has not heard of it."""
+
+    def run_trial(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().run_trial(*args, **kwargs)
+        wait(self.folder.parent)
+        return result
 
 
 class Wait(keras.callbacks.Callback):  # type: ignore[misc]
@@ -197,10 +214,8 @@ def main() -> None:
     moment = arguments.pop("wait", None)
     epochs = arguments.pop("epochs", 2)
     space = TinySpace(**arguments.pop("space", {}))
-    tuner = make_tuner(directory, space=space, **arguments)
-    if moment == "recorded":
-        # The trial's record says COMPLETED; the oracle has not heard of it.
-        tuner._run_and_update_trial = lambda trial, *_, **__: (tuner.run_trial(trial, *_, **__), wait(directory))
+    kind = WaitingTuner if moment == "recorded" else GANTuner
+    tuner = make_tuner(directory, space=space, kind=kind, **arguments)
     tuner.search(blobs(), epochs=epochs, callbacks=[Wait(str(directory))] if moment == "epoch" else [])
 
 

@@ -213,13 +213,14 @@ class GAN(keras.Model):  # type: ignore[misc]
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
-            ConfigError: an array of images has another shape than the architecture's.
+            ConfigError: an array of images has another shape than the architecture's, or another dtype.
         """
         if isinstance(x, np.ndarray):
-            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape:
+            kind_fits = x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)
+            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape or not kind_fits:
                 raise ConfigError(
-                    f"images must have the shape [N, {', '.join(map(str, self.architecture.image_shape))}], "
-                    f"but got {list(x.shape)}."
+                    f"images must be uint8, or float in [-1, 1], of shape "
+                    f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {x.dtype} {list(x.shape)}."
                 )
             x = self._batches(x, batch_size or self.architecture.training.batch_size)
             kwargs["shuffle"] = False  # the batches are in random order already
