@@ -22,8 +22,6 @@ from tuner_gan.gan.model import GAN
 
 Array = npt.NDArray[Any]
 
-# Saving a model, Keras 3.15 itself calls an `__array__` of TensorFlow 2.21 that has no `copy` argument.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SHAPE = (8, 9, 1)
 LATENT = 4

@@ -17,9 +17,6 @@ from tuner_gan.quality.classifier import ReferenceClassifier, inference_batch
 
 Array = npt.NDArray[Any]
 
-# Saving a model, Keras 3.15 itself calls an `__array__` of TensorFlow 2.21 that has no `copy` argument.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def digits() -> DataSplits:
