@@ -249,13 +249,15 @@ def _read_reference(folder: Path, classifier: ReferenceClassifier) -> tuple[Floa
 
 
 def _check_same(folder: Path, card: dict[str, Any], data: DataSplits, seed: int) -> None:
+    # The seed first: the fingerprint of a split depends on it.
+    if card["seed"] != seed:
+        raise ProjectError(
+            f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: choose another project folder, "
+            "or overwrite the project."
+        )
     if card["data_fingerprint"] != data.fingerprint:
         raise ProjectError(
             f"{folder} holds a classifier of other data ({card['data_name']!r}, fingerprint "
             f"{card['data_fingerprint'][:12]}; asked for {data.name!r}, fingerprint {data.fingerprint[:12]}): choose "
-            "another project folder."
-        )
-    if card["seed"] != seed:
-        raise ProjectError(
-            f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: choose another project folder."
+            "another project folder, or overwrite the project."
         )

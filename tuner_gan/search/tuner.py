@@ -203,6 +203,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         # The process that ran them may have had another name; the oracle takes from the end of its queue.
         unfinished = list(state["oracle"]["ongoing_trials"].values())
         queue = state["oracle"]["retry_queue"] + unfinished[::-1]
+        # KerasTuner's own file still calls a trial ongoing when it has just ended.
+        status = keras_tuner.engine.trial.TrialStatus
+        ended = (status.COMPLETED, status.FAILED)
+        queue = [trial_id for trial_id in queue if self.oracle.trials[trial_id].status not in ended]
         self.oracle.set_state({**state["oracle"], "ongoing_trials": {}, "retry_queue": queue})
 
     def save(self) -> None:
@@ -231,6 +235,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             try:
                 self.oracle.reload()
+                self.set_state(self.get_state())
             except Exception as error:
                 raise ProjectError(
                     f"{path} and KerasTuner's own state beside it are damaged, so the search cannot go on "
