@@ -6,13 +6,15 @@ process is to wait (`wait`), so that a test can kill or interrupt it there.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ QUIET = [
     # Saving a model, Keras 3.15 itself calls an `__array__` of TensorFlow 2.21 that has no `copy` argument.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
+# Keras collects garbage before each trial; what TensorFlow made at its import need not be looked through each time.
+gc.freeze()
+
 NOT_REPEATED = ["started_at", "duration_s", "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
 
@@ -176,25 +181,27 @@ def wait(directory: Path) -> None:
     time.sleep(60)
 
 
-def start(directory: Path, **arguments: Any) -> subprocess.Popen[str]:
-    """Starts `run_search(directory, **arguments)` in a process of its own."""
+@contextlib.contextmanager
+def started(directory: Path, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
+    """Starts `run_search(directory, **arguments)` in a process of its own, which does not outlive the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= arguments.pop("environment", {})
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, __file__, json.dumps({"directory": str(directory), **arguments})],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Waits for a process; returns its exit code and what it wrote to stderr."""
-    try:
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    _, errors = process.communicate(timeout=120)
     return process.returncode, errors
 
 

@@ -19,7 +19,7 @@ from searches import (
     make_tuner,
     repeatable,
     run_search,
-    start,
+    started,
     until,
 )
 
@@ -47,16 +47,14 @@ def read(path: Path) -> dict[str, Any]:
 
 def test_killed_in_the_first_trial(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    process = start(tmp_path, epochs=3, wait="epoch")
     folder = tmp_path / "search"
-    until((tmp_path / "waiting").exists, process)
-    with pytest.raises(ProjectError, match=rf"in use by a search with process id {process.pid}: wait for it"):
-        run_search(tmp_path, epochs=3)
-    with pytest.raises(ProjectError, match=f"process id {process.pid}"):
-        make_tuner(tmp_path, overwrite=True)
-    assert list(load(folder).trials().status) == ["RUNNING"]
-    process.kill()
-    finish(process)
+    with started(tmp_path, epochs=3, wait="epoch") as process:
+        until((tmp_path / "waiting").exists, process)
+        with pytest.raises(ProjectError, match=rf"in use by a search with process id {process.pid}: wait for it"):
+            run_search(tmp_path, epochs=3)
+        with pytest.raises(ProjectError, match=f"process id {process.pid}"):
+            make_tuner(tmp_path, overwrite=True)
+        assert list(load(folder).trials().status) == ["RUNNING"]
     (killed,) = load(folder).records
     assert killed.status == "INTERRUPTED"
     assert len(load(folder).history()) == 1
@@ -72,10 +70,8 @@ def test_killed_in_the_first_trial(tmp_path: Path, uninterrupted: GANTuner) -> N
 
 def test_killed_between_the_record_and_the_state(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    process = start(tmp_path, epochs=3, wait="recorded", tuner_id="somebody")
-    until((tmp_path / "waiting").exists, process)
-    process.kill()
-    finish(process)
+    with started(tmp_path, epochs=3, wait="recorded", tuner_id="somebody") as process:
+        until((tmp_path / "waiting").exists, process)
     (recorded,) = load(tmp_path / "search").records
     assert recorded.status == "COMPLETED"
 
@@ -89,10 +85,10 @@ def test_killed_between_the_record_and_the_state(tmp_path: Path, uninterrupted: 
 
 def test_interrupted_by_ctrl_c(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    process = start(tmp_path, epochs=3, wait="epoch")
-    until((tmp_path / "waiting").exists, process)
-    process.send_signal(signal.SIGINT)
-    code, errors = finish(process)
+    with started(tmp_path, epochs=3, wait="epoch") as process:
+        until((tmp_path / "waiting").exists, process)
+        process.send_signal(signal.SIGINT)
+        code, errors = finish(process)
     assert code == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     record = read(tmp_path / "search" / "trial_0" / files.RECORD)

@@ -1,0 +1,156 @@
+"""The callback that scores, and the callbacks of users beside it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from searches import QUIET, MeanQuality, blobs, make_tuner, run_search
+
+from tuner_gan.errors import ConfigError
+from tuner_gan.results import load
+from tuner_gan.search.callbacks import is_rung
+
+pytestmark = QUIET
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [
+        (1, [1]),
+        (10, list(range(1, 11))),
+        (11, [2, 4, 6, 8, 10, 11]),
+        (25, [3, 6, 9, 12, 15, 18, 21, 24, 25]),
+        (100, list(range(10, 101, 10))),
+    ],
+)
+def test_rungs(epochs: int, rungs: list[int]) -> None:
+    assert [epoch for epoch in range(1, epochs + 1) if is_rung(epoch, epochs)] == rungs
+
+
+class Seen(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes what it finds; `everything` is of the class, because each execution has its own copy."""
+
+    everything: list[tuple[int, int, float]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs += 1
+        Seen.everything.append((id(self), self.epochs, logs["fcd"]))
+
+
+def test_each_execution_has_copies_that_find_the_score_at_every_epoch(tmp_path: Path) -> None:
+    Seen.everything = []
+    original = Seen()
+    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1)
+    tuner.search(blobs(), epochs=12, callbacks=[original])
+    assert original.epochs == 0
+    assert [epoch for _, epoch, _ in Seen.everything] == [*range(1, 13), *range(1, 13)]
+    history = tuner.results().history()
+    latest = history.groupby("execution")["metric.fcd"].ffill()
+    assert [score for _, _, score in Seen.everything] == list(latest)
+
+
+class Rising(MeanQuality):
+    """Each score is worse than the one before."""
+
+    calls = 0
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        Rising.calls += 1
+        return super().score(generator) | {"fcd": float(Rising.calls)}
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, quality=Rising(blobs()))
+    stop = keras.callbacks.EarlyStopping(monitor="fcd", mode="min", patience=2)
+    tuner.search(blobs(), epochs=9, callbacks=[stop])
+    for record in tuner.results().records:
+        assert record.status == "COMPLETED"
+        assert record.message == "stopped by a callback after 3 of 9 epochs"
+        assert (record.epochs, record.best_epoch) == (3, 1)
+
+
+def test_stopping_before_the_first_rung(tmp_path: Path) -> None:
+    class AtOnce(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = True
+
+    tuner = make_tuner(tmp_path, max_trials=1)
+    tuner.search(blobs(), epochs=50, callbacks=[AtOnce()])
+    best = tuner.results().best
+    assert (best.status, best.epochs, best.best_epoch) == ("COMPLETED", 1, 1)
+
+
+class Fails(keras.callbacks.Callback):  # type: ignore[misc]
+    """Fails in the first execution."""
+
+    times = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        Fails.times += 1
+        if Fails.times == 2:
+            raise ValueError("the printer is on fire")
+
+
+def test_an_error_in_a_callback_fails_its_trial_only(tmp_path: Path) -> None:
+    Fails.times = 0
+    tuner = make_tuner(tmp_path)
+    tuner.search(blobs(), epochs=3, callbacks=[Fails()])
+    first, second = (tuner.results().trial(trial_id) for trial_id in "01")
+    assert (first.status, second.status) == ("FAILED", "COMPLETED")
+    assert first.message == "ValueError: the printer is on fire (after epoch 2)"
+    assert tuner.oracle.get_trial("0").message == first.message
+    assert len(first.executions) == 1
+    assert first.executions[0].epochs == 2
+
+
+class Uncopyable(keras.callbacks.Callback):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (["early"], "callbacks must be Keras callbacks, but one of them is 'early'"),
+        (keras.callbacks.TerminateOnNaN(), "callbacks must be a list of Keras callbacks"),
+        ([Uncopyable()], r"that copy\.deepcopy can copy for each execution, .*: cannot pickle"),
+    ],
+    ids=["no callback", "no list", "no copy"],
+)
+def test_callbacks_that_cannot_be_used(callbacks: Any, message: str, tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        tuner.search(blobs(), callbacks=callbacks)
+    assert len(load(tuner.folder)) == 0
+
+
+def test_the_history_is_there_after_each_epoch(tmp_path: Path) -> None:
+    class Reads(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            rows.append(len(load(tmp_path / "search").history()))
+
+    rows: list[int] = []
+    tuner = make_tuner(tmp_path, max_trials=1, executions_per_trial=2)
+    tuner.search(blobs(), epochs=2, callbacks=[Reads()])
+    assert rows == [1, 2, 3, 4]
+
+
+def test_samples_and_generator_are_of_one_moment(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from tuner_gan.images import generate_images, save_grid
+
+    best = run_search(tmp_path, max_trials=1).results().best
+    generator = keras.saving.load_model(best.folder / "generator.keras")
+    save_grid(generate_images(generator, 64, seed=0), tmp_path / "expected.png")
+    with Image.open(best.folder / "samples.png") as samples, Image.open(tmp_path / "expected.png") as expected:
+        assert samples.tobytes() == expected.tobytes()

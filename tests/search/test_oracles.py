@@ -1,0 +1,134 @@
+"""All four of KerasTuner's oracles, by name and as objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import pytest
+from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, make_tuner, run_search
+
+from tuner_gan.errors import ConfigError, SearchError
+from tuner_gan.results.tables import COLUMNS
+from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.oracles import ORACLES, make_oracle
+from tuner_gan.search.tuner import GANTuner
+
+pytestmark = QUIET
+
+FCD = keras_tuner.Objective("fcd", "min")
+
+
+def check_tables(tuner: GANTuner, trials: int) -> None:
+    """A full table, which agrees with what the oracle knows and holds no value of an absent layer."""
+    table = tuner.results().trials()
+    fixed = [column.name for column in COLUMNS["trials"] if not column.name.endswith(".*")]
+    assert [name for name in table.columns if not name.startswith(("hp.", "metric."))] == fixed
+    hyperparameters = ["hp.generator_depth", "hp.generator_width", "hp.generator_width_2"]
+    assert [name for name in table.columns if name.startswith("hp.")] == hyperparameters
+    assert list(table.status) == ["COMPLETED"] * trials
+    assert table.score.is_monotonic_increasing
+    needed = table.drop(columns=["score_std", "hp.generator_width_2", "message"])
+    assert needed.notna().all(axis=None)
+    assert list(table["hp.generator_width_2"].notna()) == list(table["hp.generator_depth"] == 2)
+    scores = {trial_id: trial.score for trial_id, trial in tuner.oracle.trials.items()}
+    assert scores == dict(zip(table.trial_id, table.score, strict=True))
+    assert len(tuner.results().history()) == int(table.epochs.sum())
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_by_name(name: str, tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, oracle=name, max_trials=3, max_epochs=3, epochs=1)
+    check_tables(tuner, 3)
+    if name in ("random", "bayesian"):
+        first = tuner.results().trial("0").hyperparameters
+        assert first == {"generator_depth": 1, "generator_width": 4}
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        keras_tuner.oracles.RandomSearchOracle(FCD, max_trials=2),
+        keras_tuner.oracles.RandomSearchOracle(max_trials=2, seed=5),
+        keras_tuner.oracles.BayesianOptimizationOracle(max_trials=2, num_initial_points=1),
+        keras_tuner.oracles.GridSearchOracle(FCD, max_trials=2),
+        keras_tuner.oracles.HyperbandOracle(max_epochs=1),
+    ],
+    ids=["random", "random, no objective", "bayesian, no objective", "grid", "hyperband, no objective"],
+)
+def test_as_objects(oracle: keras_tuner.Oracle, tmp_path: Path) -> None:
+    check_tables(run_search(tmp_path, oracle=oracle, epochs=1), 2 if oracle.max_trials else 1)
+
+
+def test_the_grid_is_covered_once(tmp_path: Path) -> None:
+    class Flat(TinySpace):
+        def sample(self, hp: keras_tuner.HyperParameters) -> Any:
+            hp.Fixed("generator_width", 4)
+            return super().sample(hp)
+
+    tuner = run_search(tmp_path, oracle="grid", max_trials=None, space=Flat(widest=5), epochs=1)
+    points = [tuple(sorted(record.hyperparameters.items())) for record in tuner.results().records]
+    # One layer of 4, or two of which the second has 4 or 5.
+    assert len(points) == len(set(points)) == 3
+
+
+def test_hyperband_sets_the_epochs(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, oracle="hyperband", max_epochs=3, max_trials=4, epochs=50)
+    table = tuner.results().trials()
+    assert sorted(table.epochs) == [1, 1, 1, 3]
+    assert not [name for name in table.columns if "tuner/" in name]
+
+
+@pytest.mark.parametrize(
+    ("oracle", "message"),
+    [
+        ("hyperbnd", r"Unknown oracle 'hyperbnd' \(did you mean 'hyperband'\?\): choose one of random, "),
+        (7, "oracle must be a name or a keras_tuner.Oracle, but got 7"),
+        (
+            keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("loss", "min")),
+            r"must have the objective 'fcd' with direction 'min', but it has 'loss' with 'min': pass objective=",
+        ),
+        (keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("fcd", "max")), "but it has 'fcd' with 'max'"),
+        (keras_tuner.oracles.RandomSearchOracle([FCD, keras_tuner.Objective("x", "max")]), "'multi_objective'"),
+    ],
+    ids=["name", "type", "objective", "direction", "several"],
+)
+def test_an_oracle_that_does_not_fit(oracle: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_tuner(tmp_path, oracle=oracle)
+
+
+def test_a_metric_to_maximise(tmp_path: Path) -> None:
+    class Brightest(MeanQuality):
+        objective = "brightness"
+        direction = "max"
+
+    with pytest.raises(ConfigError, match="but it has 'default_objective' with 'min'"):
+        make_tuner(tmp_path, quality=Brightest(blobs()), oracle=keras_tuner.oracles.RandomSearchOracle())
+    table = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, epochs=1).results().trials()
+    assert table.score.is_monotonic_decreasing
+    assert list(table.score) == list(table["metric.brightness"])
+
+
+def test_seeds_are_never_zero() -> None:
+    seeds = [
+        make_oracle("random", objective="fcd", direction="min", max_trials=1, max_epochs=1, seed=seed).seed
+        for seed in (0, 0, 1, 2**31)
+    ]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds)) == 3
+    assert min(seeds) > 0
+
+
+def test_the_limit_of_failures_of_an_oracle(tmp_path: Path) -> None:
+    def search(limit: int) -> None:
+        oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=4, seed=1, max_consecutive_failed_trials=limit)
+        run_search(tmp_path, hypermodel=GANHyperModel(SHAPE, TinySpace()), oracle=oracle, max_model_size=1)
+
+    with pytest.raises(
+        SearchError, match=r"^2 trials in a row failed, the last one because: .* max_model_size=1; to go"
+    ):
+        search(2)
+    with pytest.raises(SearchError, match="All 4 trials failed"):
+        search(5)

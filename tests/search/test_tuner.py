@@ -1,0 +1,355 @@
+"""The tuner: what a search leaves behind, its limits of time, and how it says no."""
+
+from __future__ import annotations
+
+import errno
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, make_tuner, run_search
+
+from tuner_gan import datasets, files
+from tuner_gan.datasets import DataSplits
+from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
+from tuner_gan.quality import QualityEvaluator
+from tuner_gan.quality import classifier as classifier_module
+from tuner_gan.results import load
+from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.tuner import GANTuner
+
+pytestmark = QUIET
+
+TRIAL_FILES = {
+    files.RECORD,
+    files.ARCHITECTURE,
+    files.HISTORY,
+    files.GENERATOR,
+    files.STATE,
+    files.SAMPLES,
+    "trial.json",  # KerasTuner's
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSplits:
+    return datasets.load("digits").split(seed=0)
+
+
+@pytest.fixture(scope="module")
+def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
+    """Both tutorials and one trial on real digits with the real evaluator, whose classifier had a short training."""
+    directory = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_module, "STEPS", (200, 200))
+        quality = QualityEvaluator.fit(digits, directory / "digits")
+    tuner = GANTuner(
+        GANHyperModel(digits.image_shape, TinySpace()),
+        quality=quality,
+        max_trials=1,
+        directory=directory,
+        project_name="digits",
+    )
+    tuner.search(digits.train, epochs=1)
+    return tuner
+
+
+def stored_architecture(folder: Path) -> GANArchitecture:
+    return GANArchitecture.from_json(files.read_json(folder / files.ARCHITECTURE))
+
+
+def test_baselines_come_first(searched: GANTuner) -> None:
+    trials = searched.results().trials().sort_values("started_at")
+    assert list(trials.trial_id) == ["tutorial_dense", "tutorial_conv", "0"]
+    assert list(trials.origin) == ["baseline", "baseline", "search"]
+    assert list(trials.status) == ["COMPLETED"] * 3
+    baselines = trials[:2]
+    assert list(baselines["hp.generator_lr"]) == [2e-4, 1e-3]
+    assert list(baselines["hp.batch_size"]) == [32, 100]
+    assert baselines["hp.generator_depth"].isna().all()
+    assert sorted(searched.oracle.trials) == ["0"]
+
+
+def test_the_project_folder(searched: GANTuner) -> None:
+    names = {path.name for path in searched.folder.iterdir()}
+    trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv"}
+    project = {files.SEARCH, files.TUNER, "oracle.json", files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
+    assert names == trials | project
+    for trial in trials:
+        expected = TRIAL_FILES if trial == "trial_0" else TRIAL_FILES - {"trial.json"}
+        assert {path.name for path in (searched.folder / trial).iterdir()} == expected
+    content = files.read_json(searched.folder / files.SEARCH)
+    assert content["config"] == {
+        "epochs": 1,
+        "max_trials": 1,
+        "max_time": None,
+        "executions_per_trial": 1,
+        "baselines": "all",
+    }
+    assert content["data"]["images"] == len(datasets.load("digits").split(seed=0).train)
+    assert content["elapsed_s"] > 0
+
+
+def test_the_best_model_is_the_one_that_was_scored(searched: GANTuner, digits: DataSplits) -> None:
+    best = searched.results().best
+    models = searched.get_best_models(5)
+    assert len(models) == 3
+    images = models[0].generate(20, seed=0)
+    assert images.dtype == np.uint8
+    assert images.shape == (20, *digits.image_shape)
+    scores = [searched.quality.score(model.ema_generator)["fcd"] for model in models]
+    np.testing.assert_allclose(scores, searched.results().trials().score.to_numpy(float), rtol=1e-6)
+    trained = models[0].fit(digits.train.images, epochs=1, verbose=0)
+    assert set(trained.history) == {"d_loss", "g_loss"}
+    with pytest.raises(ConfigError, match="num_models must be at least 1, but got 0"):
+        searched.get_best_models(0)
+    one = searched.load_model(searched.oracle.get_trial("0"))
+    assert one.architecture == stored_architecture(searched.folder / "trial_0")
+    (best.folder / files.GENERATOR).rename(best.folder / "away")
+    try:
+        with pytest.raises(ProjectError, match=f"The model of trial {best.trial_id} cannot be loaded"):
+            searched.get_best_models()
+    finally:
+        (best.folder / "away").rename(best.folder / files.GENERATOR)
+
+
+def test_finished_trials_are_not_run_again(searched: GANTuner, digits: DataSplits) -> None:
+    before = searched.results().records
+    searched.search(digits.train, epochs=1)
+    assert searched.results().records == before
+
+
+def test_a_failed_baseline_is_not_run_again(tmp_path: Path) -> None:
+    # Too large are the tutorials, and the search goes on without them.
+    tuner = run_search(tmp_path, baselines="all", max_trials=1, max_model_size=2000)
+    assert list(tuner.results().trials().status) == ["COMPLETED", "FAILED", "FAILED"]
+    before = tuner.results().records
+    tuner.search(blobs(), epochs=2)
+    assert tuner.results().records == before
+
+
+def test_no_trial_no_model(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path)
+    assert len(tuner.results().trials()) == 0
+    with pytest.raises(SelectionError, match="has no trial yet"):
+        tuner.get_best_models()
+
+
+class Own(GANHyperModel):
+    """A user's hypermodel with a `fit` of its own, which declares another hyperparameter."""
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
+        model.generator_optimizer.learning_rate = hp.Choice("rate", [1e-3, 1e-2])
+        return super().fit(hp, model, *args, **kwargs)
+
+
+def test_an_overridden_fit(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, hypermodel=Own(SHAPE, TinySpace()))
+    trials = tuner.results().trials()
+    assert trials["hp.rate"].isin([1e-3, 1e-2]).all()
+    # Of a hyperparameter that is found while training, the first trial takes the default.
+    assert trials.set_index("trial_id")["hp.rate"]["0"] == 1e-3
+    again = run_search(tmp_path, hypermodel=Own(SHAPE, TinySpace()))
+    assert again.results().records == tuner.results().records
+
+
+def test_a_fit_that_does_not_train(tmp_path: Path) -> None:
+    class Lazy(GANHyperModel):
+        def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
+            return None
+
+    with pytest.raises(SearchError, match=r"because: the training ended without a score: fit must train for an epoch"):
+        run_search(tmp_path, hypermodel=Lazy(SHAPE, TinySpace()))
+
+
+def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
+    class Odd(GANHyperModel):
+        def build(self, hp: keras_tuner.HyperParameters) -> Any:
+            return "a GAN"
+
+    with pytest.raises(ConfigError, match=r"build\(hp\) must return a GAN, but it returned 'a GAN'"):
+        run_search(tmp_path, hypermodel=Odd(SHAPE, TinySpace()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_trials": 0}, "max_trials must be an integer from 1, but got 0"),
+        ({"max_trials": True}, "max_trials must be an integer from 1, but got True"),
+        ({"max_epochs": 0}, "max_epochs must be an integer from 1, but got 0"),
+        ({"executions_per_trial": 1.5}, "executions_per_trial must be an integer from 1, but got 1.5"),
+        ({"seed": -1}, "seed must be an integer from 0, but got -1"),
+        ({"seed": None}, "seed must be an integer from 0, but got None"),
+        ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
+        ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
+        ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),
+        ({"hypermodel": GANHyperModel((16, 16, 1))}, r"same images, but got shapes \(16, 16, 1\) and \(8, 8, 1\)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_arguments_of_the_tuner(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_tuner(tmp_path, **changes)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs must be an integer from 1, but got 0"),
+        ({"epochs": 2.0}, "epochs must be an integer from 1, but got 2.0"),
+        ({"max_time": 0}, "max_time must be a positive number of seconds or None, but got 0"),
+        ({"max_time": "5m"}, "max_time must be a positive number of seconds or None, but got '5m'"),
+        ({"max_time": math.inf}, "max_time must be a positive number of seconds or None, but got inf"),
+        ({"max_trial_time": math.nan}, "max_trial_time must be a positive number of seconds or None, but got nan"),
+        (
+            {"x": blobs().astype(np.float32)},
+            r"Expected training images uint8 \[N, 8, 8, 1\], but got float32 \[96, 8, 8",
+        ),
+        ({"x": blobs()[:0]}, r"but got uint8 \[0, 8, 8, 1\]"),
+        ({"x": blobs()[..., 0]}, r"but got uint8 \[96, 8, 8\]"),
+        ({"x": "digits"}, "but got str"),
+    ],
+)
+def test_wrong_arguments_of_a_search(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        tuner.search(**({"x": blobs()} | arguments))
+
+
+def test_unknown_keywords_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'max_trial'"):
+        make_tuner(tmp_path, max_trial=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'validation_data'"):
+        make_tuner(tmp_path).search(blobs(), validation_data=blobs())  # type: ignore[call-arg]
+    assert len(load(tmp_path / "search")) == 0
+
+
+def test_max_time_is_for_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuner = make_tuner(tmp_path)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker")
+    with pytest.raises(ConfigError, match="max_time cannot be kept by KerasTuner's chief and workers"):
+        tuner.search(blobs(), max_time=5)
+
+
+def test_a_data_set_is_taken_too(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, max_trials=1)
+    tuner.search(datasets.from_arrays(blobs()), epochs=1)
+    assert tuner.results().best.score is not None
+
+
+def test_max_time(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, max_trials=50)
+    started = time.monotonic()
+    tuner.search(blobs(), epochs=100_000, max_time=3)
+    # The trial that runs at the end is scored as it is.
+    assert 3 <= time.monotonic() - started < 8
+    (only,) = tuner.results().records
+    assert only.status == "COMPLETED"
+    assert only.score is not None
+    assert only.epochs is not None
+    assert only.message == f"stopped by its time limit after {only.epochs} of 100000 epochs"
+    assert tuner.results().history().epoch.iloc[-1] == only.epochs
+
+    # The time of earlier runs counts, and that before the call.
+    assert tuner.results().config["elapsed_s"] >= 3
+    make_tuner(tmp_path, max_trials=50).search(blobs(), epochs=100_000, max_time=3)
+    tuner.search(blobs(), epochs=100_000, max_time=60, spent=60)
+    assert tuner.results().records == [only]
+
+
+def test_max_trial_time(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, executions_per_trial=2)
+    started = time.monotonic()
+    tuner.search(blobs(), epochs=100_000, max_time=60, max_trial_time=0.8)
+    assert time.monotonic() - started < 30
+    executions = tuner.results().executions()
+    assert len(executions) == 4
+    assert (executions.epochs < 100_000).all()
+    assert executions.score.notna().all()
+    # Half of a trial's time is left of the whole, at least, when one is started.
+    late = make_tuner(tmp_path, "late")
+    late.search(blobs(), epochs=1, max_time=100, max_trial_time=1000)
+    assert len(late.results()) == 0
+
+
+def test_all_trials_failed(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"^All 2 trials failed; the last one because: .*loss is nan at epoch 1$"):
+        run_search(tmp_path, space=TinySpace(learning_rate=1e30))
+    trials = load(tmp_path / "search").trials()
+    assert list(trials.status) == ["FAILED", "FAILED"]
+    assert trials["rank"].isna().all()
+
+
+def test_a_space_for_other_images_fails_its_trials(tmp_path: Path) -> None:
+    hypermodel = GANHyperModel((16, 16, 1), TinySpace())
+    quality = MeanQuality(blobs())
+    hypermodel.image_shape = SHAPE
+    hypermodel.search_space = GANHyperModel((16, 16, 1), "mlp").search_space
+    with pytest.raises(
+        SearchError, match=r"The search space TinySpace must give a GANArchitecture for images of shape"
+    ):
+        run_search(tmp_path, hypermodel=hypermodel, quality=quality, max_trials=1)
+
+
+def test_a_full_disk_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = files.write_text
+
+    def full(path: Path, text: str) -> None:
+        if "trial_1" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(path, text)
+
+    monkeypatch.setattr(files, "write_text", full)
+    with pytest.raises(ProjectError, match=r"cannot write to its folder \(No space left on device\): make room"):
+        run_search(tmp_path)
+    monkeypatch.undo()
+    finished = load(tmp_path / "search").trial("0")
+    assert finished.status == "COMPLETED"
+    tuner = run_search(tmp_path)
+    assert tuner.results().trial("0") == finished
+    assert list(tuner.results().trials().status) == ["COMPLETED", "COMPLETED"]
+
+
+def test_a_full_disk_where_kerastuner_writes(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path)
+
+    def full() -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    tuner.oracle.save = full
+    with pytest.raises(ProjectError, match=r"cannot write to its folder \(No space left on device\): make room"):
+        tuner.search(blobs(), epochs=1)
+
+
+def test_get_best_hyperparameters_build_the_best_model(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path)
+    best = tuner.results().best
+    hp = tuner.get_best_hyperparameters()[0]
+    assert tuner.hypermodel.build(hp).architecture == stored_architecture(best.folder)
+
+
+def test_a_distribution_strategy(tmp_path: Path) -> None:
+    strategies = []
+
+    class Watched(GANHyperModel):
+        def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+            strategies.append(tf.distribute.get_strategy())
+            return super().build(hp)
+
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    hypermodel = Watched(SHAPE, TinySpace())
+    tuner = run_search(tmp_path, hypermodel=hypermodel, max_trials=1, distribution_strategy=strategy)
+    assert strategies == [strategy]
+    assert tuner.results().best.score is not None
+    assert isinstance(tuner.get_best_models()[0], keras.Model)
