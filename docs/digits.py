@@ -1,6 +1,6 @@
 """Draws docs/digits.png: real images beside those that a search's best generator makes.
 
-    python docs/digits.py runs/mnist5k-dcgan docs/digits.png
+python docs/digits.py runs/mnist5k-dcgan docs/digits.png
 """
 
 from __future__ import annotations

@@ -252,8 +252,8 @@ def _check_same(folder: Path, card: dict[str, Any], data: DataSplits, seed: int)
     # The seed first: the fingerprint of a split depends on it.
     if card["seed"] != seed:
         raise ProjectError(
-            f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: choose another project folder, "
-            "or overwrite the project."
+            f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: choose another project "
+            "folder, or overwrite the project."
         )
     if card["data_fingerprint"] != data.fingerprint:
         raise ProjectError(
