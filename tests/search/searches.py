@@ -28,6 +28,7 @@ import pytest
 from tuner_gan import files
 from tuner_gan.datasets import from_arrays
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.model import GAN
 from tuner_gan.images import draw_latents, images_from_latents
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.search.hypermodel import GANHyperModel
@@ -122,11 +123,21 @@ class MeanQuality(QualityEvaluator):
         files.write_json(folder / files.CARD, self.card)
 
 
+class EagerHyperModel(GANHyperModel):
+    """Trains without a graph, whose tracing takes most of a tiny trial's time."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+        gan = super().build(hp)
+        gan.run_eagerly = True
+        return gan
+
+
 def make_tuner(directory: Path, name: str = "search", kind: type[GANTuner] = GANTuner, **changes: Any) -> GANTuner:
     """Builds a tuner of two trials without baselines; `changes` are arguments of GANTuner or of the parts below."""
     images = blobs()
     space = changes.pop("space", None) or TinySpace()
-    hypermodel = changes.pop("hypermodel", None) or GANHyperModel(SHAPE, space)
+    model = EagerHyperModel if changes.pop("eager", False) else GANHyperModel
+    hypermodel = changes.pop("hypermodel", None) or model(SHAPE, space)
     quality = changes.pop("quality", None) or MeanQuality(images)
     arguments: dict[str, Any] = {
         "oracle": "random",

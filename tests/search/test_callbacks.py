@@ -48,7 +48,7 @@ class Seen(keras.callbacks.Callback):  # type: ignore[misc]
 def test_each_execution_has_copies_that_find_the_score_at_every_epoch(tmp_path: Path) -> None:
     Seen.everything = []
     original = Seen()
-    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1)
+    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1, eager=True)
     tuner.search(blobs(), epochs=12, callbacks=[original])
     assert original.epochs == 0
     assert [epoch for _, epoch, _ in Seen.everything] == [*range(1, 13), *range(1, 13)]
@@ -68,7 +68,7 @@ class Rising(MeanQuality):
 
 
 def test_early_stopping(tmp_path: Path) -> None:
-    tuner = make_tuner(tmp_path, quality=Rising(blobs()))
+    tuner = make_tuner(tmp_path, quality=Rising(blobs()), eager=True)
     stop = keras.callbacks.EarlyStopping(monitor="fcd", mode="min", patience=2)
     tuner.search(blobs(), epochs=9, callbacks=[stop])
     for record in tuner.results().records:
@@ -82,7 +82,7 @@ def test_stopping_before_the_first_rung(tmp_path: Path) -> None:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = True
 
-    tuner = make_tuner(tmp_path, max_trials=1)
+    tuner = make_tuner(tmp_path, max_trials=1, eager=True)
     tuner.search(blobs(), epochs=50, callbacks=[AtOnce()])
     best = tuner.results().best
     assert (best.status, best.epochs, best.best_epoch) == ("COMPLETED", 1, 1)

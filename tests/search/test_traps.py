@@ -151,6 +151,9 @@ def test_trap_02_hyperband_goes_on_from_the_saved_state(tmp_path: Path) -> None:
     assert list(earlier.step) == [3]
     assert list(later.epoch) == [2, 3]
     assert list(later.step) == [6, 9]
+    table = tuner.results().trials()
+    assert sorted(table.epochs) == [1, 1, 1, 3]
+    assert not [name for name in table.columns if "tuner/" in name]
     ends = [weights for name, weights in seen.items() if name.startswith("to 1 ")]
     started = seen["from 1"]
     assert any(
