@@ -48,7 +48,7 @@ class Seen(keras.callbacks.Callback):  # type: ignore[misc]
 def test_each_execution_has_copies_that_find_the_score_at_every_epoch(tmp_path: Path) -> None:
     Seen.everything = []
     original = Seen()
-    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1, eager=True)
+    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1)
     tuner.search(blobs(), epochs=12, callbacks=[original])
     assert original.epochs == 0
     assert [epoch for _, epoch, _ in Seen.everything] == [*range(1, 13), *range(1, 13)]

@@ -52,7 +52,7 @@ def test_by_name(name: str, tmp_path: Path) -> None:
         keras_tuner.oracles.RandomSearchOracle(max_trials=2, seed=5),
         keras_tuner.oracles.BayesianOptimizationOracle(max_trials=2, num_initial_points=1),
         keras_tuner.oracles.GridSearchOracle(FCD, max_trials=2),
-        keras_tuner.oracles.HyperbandOracle(max_epochs=1, eager=True),
+        keras_tuner.oracles.HyperbandOracle(max_epochs=1),
     ],
     ids=["random, no objective", "bayesian, no objective", "grid", "hyperband, no objective"],
 )

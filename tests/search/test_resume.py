@@ -119,15 +119,15 @@ def test_interrupted_and_continued_by_the_same_object(tmp_path: Path, uninterrup
 
 
 def test_more_trials_later(tmp_path: Path) -> None:
-    (first,) = run_search(tmp_path, max_trials=1).results().records
-    tuner = run_search(tmp_path, max_trials=2)
+    (first,) = run_search(tmp_path, max_trials=1, eager=True).results().records
+    tuner = run_search(tmp_path, max_trials=2, eager=True)
     assert tuner.results().trial("0") == first
     assert len(tuner.results()) == 2
 
 
 def test_another_search_meanwhile(tmp_path: Path) -> None:
-    early = make_tuner(tmp_path)
-    records = run_search(tmp_path).results().records
+    early = make_tuner(tmp_path, eager=True)
+    records = run_search(tmp_path, eager=True).results().records
     early.search(blobs(), epochs=2)
     assert early.results().records == records
     assert sorted(early.oracle.trials) == ["0", "1"]
@@ -135,13 +135,13 @@ def test_another_search_meanwhile(tmp_path: Path) -> None:
 
 
 def test_a_record_of_other_hyperparameters_is_not_taken(tmp_path: Path) -> None:
-    tuner = run_search(tmp_path, max_trials=1)
+    tuner = run_search(tmp_path, max_trials=1, eager=True)
     for path in (tuner.folder / files.TUNER, tuner.folder / "oracle.json"):
         path.unlink()
     record = tuner.folder / "trial_0" / files.RECORD
     content = read(record)
     files.write_json(record, content | {"score": 0.0, "hyperparameters": {"generator_depth": 7}})
-    assert run_search(tmp_path, max_trials=1).results().trial("0").score == content["score"]
+    assert run_search(tmp_path, max_trials=1, eager=True).results().trial("0").score == content["score"]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_another_objective_is_refused(tmp_path: Path) -> None:
 def test_overwrite_starts_afresh(tmp_path: Path) -> None:
     quality = MeanQuality(blobs())
     quality.save(tmp_path / "search")
-    first = run_search(tmp_path, quality=quality, max_trials=1)
+    first = run_search(tmp_path, quality=quality, max_trials=1, eager=True)
     before = first.results().best
-    again = run_search(tmp_path, quality=quality, max_trials=1, seed=4, overwrite=True)
+    again = run_search(tmp_path, quality=quality, max_trials=1, seed=4, overwrite=True, eager=True)
     assert again.results().config["seed"] == 4
     assert again.results().best.started_at != before.started_at
     assert (tmp_path / "search" / files.CLASSIFIER_DIR / files.CARD).exists()

@@ -18,7 +18,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras_tuner.src.engine.tuner_utils import SaveBestEpoch
-from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, finish, make_tuner, repeatable, run_search, started
+from searches import (
+    QUIET,
+    SHAPE,
+    EagerHyperModel,
+    MeanQuality,
+    TinySpace,
+    blobs,
+    finish,
+    make_tuner,
+    repeatable,
+    run_search,
+    started,
+)
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, SearchError
@@ -214,7 +226,7 @@ def test_trap_04_scores_only_at_rungs(tmp_path: Path) -> None:
     assert brightness == pytest.approx(scored["metric.brightness"].iloc[2], abs=1e-7)
 
 
-class NaNFirst(GANHyperModel):
+class NaNFirst(EagerHyperModel):
     """The first three trials diverge."""
 
     def __init__(self) -> None:
@@ -257,7 +269,7 @@ def test_trap_05_infinity_is_no_score(tmp_path: Path) -> None:
             return super().score(generator) | {"fcd": math.inf}
 
     with pytest.raises(SearchError, match="All 2 trials failed; the last one because: fcd is inf at epoch 1"):
-        run_search(tmp_path, quality=Infinite(blobs()))
+        run_search(tmp_path, quality=Infinite(blobs()), eager=True)
     for record in load(tmp_path / "search").records:
         assert (record.status, record.score) == ("FAILED", None)
         assert len(record.executions) == 1
@@ -341,7 +353,7 @@ def test_trap_09_files_are_replaced_and_may_be_damaged(tmp_path: Path) -> None:
     with pytest.raises(json.JSONDecodeError):
         Stock(tmp_path, results=1.0)
 
-    tuner = run_search(tmp_path, max_trials=2)
+    tuner = run_search(tmp_path, max_trials=2, eager=True)
     folder = tuner.folder
     before = repeatable(tuner)
     for name in (files.TUNER, files.SEARCH):
@@ -354,12 +366,12 @@ def test_trap_09_files_are_replaced_and_may_be_damaged(tmp_path: Path) -> None:
     whole = {path: path.read_bytes() for path in (folder / files.TUNER, folder / "oracle.json")}
     for damage in (b"", whole[folder / files.TUNER][:100], b"null", b"[]", b'{"oracle": {}, "trials": {}}'):
         (folder / files.TUNER).write_bytes(damage)
-        again = run_search(tmp_path, max_trials=2)
+        again = run_search(tmp_path, max_trials=2, eager=True)
         pd.testing.assert_frame_equal(repeatable(again), before)
         assert again.oracle.remaining_trials() == 0
     for path in (folder / "oracle.json", folder / "trial_0" / "trial.json"):
         path.write_bytes(b"")
-    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, max_trials=2)), before)
+    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, max_trials=2, eager=True)), before)
     for path in whole:
         path.write_bytes(b"{")
     with pytest.raises(ProjectError, match=r"are damaged, so the search cannot go on .* overwrite the project"):
@@ -404,7 +416,7 @@ def test_trap_10_chief_and_worker(tmp_path: Path) -> None:
 def test_trap_10_a_worker_neither_deletes_nor_writes_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_search(tmp_path, max_trials=1)
+    run_search(tmp_path, max_trials=1, eager=True)
     shown = {path: path.stat().st_mtime_ns for path in (tmp_path / "search").rglob("*") if path.is_file()}
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
@@ -419,7 +431,7 @@ def test_trap_10_a_worker_neither_deletes_nor_writes_the_project(
 
 
 def test_trap_10_a_chief_goes_on_from_its_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuner = run_search(tmp_path, max_trials=2)
+    tuner = run_search(tmp_path, max_trials=2, eager=True)
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import math
+import shutil
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, make_tuner, run_search
+from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
 from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits
@@ -145,7 +147,7 @@ def test_no_trial_no_model(tmp_path: Path) -> None:
         tuner.get_best_models()
 
 
-class Own(GANHyperModel):
+class Own(EagerHyperModel):
     """A user's hypermodel with a `fit` of its own, which declares another hyperparameter."""
 
     def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
@@ -271,12 +273,12 @@ def test_max_time(tmp_path: Path) -> None:
 
 
 def test_max_trial_time(tmp_path: Path) -> None:
-    tuner = make_tuner(tmp_path, executions_per_trial=2)
+    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1)
     started = time.monotonic()
     tuner.search(blobs(), epochs=100_000, max_time=60, max_trial_time=0.8)
     assert time.monotonic() - started < 30
     executions = tuner.results().executions()
-    assert len(executions) == 4
+    assert len(executions) == 2
     assert (executions.epochs < 100_000).all()
     assert executions.score.notna().all()
     # Half of a trial's time is left of the whole, at least, when one is started.
@@ -304,23 +306,33 @@ def test_a_space_for_other_images_fails_its_trials(tmp_path: Path) -> None:
         run_search(tmp_path, hypermodel=hypermodel, quality=quality, max_trials=1)
 
 
-def test_a_full_disk_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = files.write_text
+@pytest.mark.parametrize("name", [files.RECORD, files.HISTORY, files.GENERATOR, files.STATE])
+def test_a_full_disk_ends_the_search(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replacing = files.replacing
 
-    def full(path: Path, text: str) -> None:
-        if "trial_1" in str(path):
+    def full(path: Path) -> AbstractContextManager[Path]:
+        if path.parts[-2:] == ("trial_1", name):
             raise OSError(errno.ENOSPC, "No space left on device")
-        written(path, text)
+        return replacing(path)
 
-    monkeypatch.setattr(files, "write_text", full)
+    monkeypatch.setattr(files, "replacing", full)
     with pytest.raises(ProjectError, match=r"cannot write to its folder \(No space left on device\): make room"):
-        run_search(tmp_path)
+        run_search(tmp_path, eager=True)
     monkeypatch.undo()
     finished = load(tmp_path / "search").trial("0")
     assert finished.status == "COMPLETED"
-    tuner = run_search(tmp_path)
+    tuner = run_search(tmp_path, eager=True)
     assert tuner.results().trial("0") == finished
     assert list(tuner.results().trials().status) == ["COMPLETED", "COMPLETED"]
+
+
+def test_a_disk_that_is_almost_full_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    with pytest.raises(ProjectError, match=r"cannot write to its folder \(No space left on device\): make room"):
+        run_search(tmp_path, eager=True)
+    (stopped,) = load(tmp_path / "search").records
+    assert (stopped.status, stopped.message) == ("INTERRUPTED", "an error stopped the search")
 
 
 def test_a_full_disk_where_kerastuner_writes(tmp_path: Path) -> None:

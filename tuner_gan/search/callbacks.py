@@ -163,15 +163,15 @@ def fatal_when_unwritable() -> Iterator[None]:
     """Ends the search when its folder cannot be written: every later trial would fail for the same reason.
 
     Raises:
-        keras_tuner.errors.FatalRuntimeError: from a `ProjectError` that says what is wrong.
+        keras_tuner.errors.FatalRuntimeError: its argument is a `ProjectError` that says what is wrong, because Keras
+            cuts off the causes of what is raised inside `fit`.
     """
     try:
         yield
     except ProjectError as error:
-        raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
+        raise keras_tuner.errors.FatalRuntimeError(error) from error
     except OSError as error:
-        cause = unwritable(error.strerror or error)
-        raise keras_tuner.errors.FatalRuntimeError(str(cause)) from cause
+        raise keras_tuner.errors.FatalRuntimeError(unwritable(error.strerror or error)) from error
 
 
 def unwritable(reason: object) -> ProjectError:

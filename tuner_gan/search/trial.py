@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import os
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +36,10 @@ from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable
 
 LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.SAMPLES, files.ARCHITECTURE)
 """What an interrupted run of the same trial may have left; none of it belongs to this one."""
+STATE_BYTES = 16
+"""Of each parameter at most, in the saved state: its value, its average and two moments, in single precision."""
+ROOM = 2**20
+"""Bytes of disk space beyond that, without which a state is not saved."""
 
 
 class TrialRun:
@@ -161,9 +168,17 @@ class TrialRun:
                 "the training ended without a score: fit must train for an epoch, with the callbacks that it is given"
             )
         if recorder.is_better(recorder.best_score, best):
-            with fatal_when_unwritable(), files.replacing(self.record.folder / files.STATE) as path:
-                gan.save_weights(path)
+            self._save_state(gan)
         self._write(RUNNING)
+
+    def _save_state(self, gan: GAN) -> None:
+        parameters = gan.generator.count_params() + gan.discriminator.count_params()
+        with fatal_when_unwritable():
+            # HDF5 can crash the process when it finds the disk full.
+            if shutil.disk_usage(self.record.folder).free < ROOM + STATE_BYTES * parameters:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with files.replacing(self.record.folder / files.STATE) as path:
+                gan.save_weights(path)
 
     def _update(self, **changes: Any) -> None:
         self.record = dataclasses.replace(self.record, **changes)

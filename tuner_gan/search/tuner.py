@@ -455,8 +455,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             def build() -> GAN:
                 gan = self.hypermodel.build(hp)
                 if not isinstance(gan, GAN):
-                    cause = ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
-                    raise keras_tuner.errors.FatalTypeError(str(cause)) from cause
+                    raise keras_tuner.errors.FatalTypeError(
+                        ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                    )
                 if hp.values.get("tuner/trial_id"):
                     gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
                 return gan
@@ -572,8 +573,8 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except keras_tuner.errors.FatalError as error:
-        if isinstance(error.__cause__, TunerGANError):
-            raise error.__cause__ from error
+        if error.args and isinstance(error.args[0], TunerGANError):
+            raise error.args[0] from error
         raise
     except TunerGANError:
         raise
