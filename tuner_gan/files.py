@@ -133,12 +133,10 @@ def search_lock(project: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
+        holder = "another search"
         with contextlib.suppress(OSError):
-            holder = (project / PROCESS).read_text(encoding="utf-8").strip()
-            raise ProjectError(
-                f"{project} is in use by a search with process id {holder}: wait for it, or choose another --name."
-            ) from None
-        raise ProjectError(f"{project} is in use by another search: wait for it, or choose another --name.") from None
+            holder = f"a search with process id {(project / PROCESS).read_text(encoding='utf-8').strip()}"
+        raise ProjectError(f"{project} is in use by {holder}: wait for it, or choose another --name.") from None
     try:
         write_text(project / PROCESS, f"{os.getpid()}\n")
         yield

@@ -168,8 +168,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
         del tape
-        self.discriminator_optimizer.apply(d_gradients, d_variables)
-        self.generator_optimizer.apply(g_gradients, g_variables)
+        _apply(self.discriminator_optimizer, d_gradients, d_variables)
+        _apply(self.generator_optimizer, g_gradients, g_variables)
         self.steps.assign_add(1)
         self._update_average()
         self.d_loss_tracker.update_state(d_loss)
@@ -261,6 +261,18 @@ class GAN(keras.Model):  # type: ignore[misc]
             self.ema_generator.save(path)
         finally:
             self.ema_generator.trainable = False
+
+
+def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variables: list[Any]) -> None:
+    """Applies gradients as `optimizer.apply` does, without its leak.
+
+    In replica context Keras sums the gradients over replicas, and for that TensorFlow registers a gradient function
+    that keeps the whole traced graph until the process ends: some megabytes a trial. One replica has nothing to sum.
+    """
+    if tf.distribute.has_strategy():
+        optimizer.apply(gradients, variables)
+    else:
+        tf.distribute.get_replica_context().merge_call(lambda _: optimizer.apply(gradients, variables))
 
 
 def to_signed(images: Any) -> Any:
