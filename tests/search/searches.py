@@ -183,13 +183,13 @@ class Wait(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.epoch == 1:
-            wait(Path(self.directory))
+            wait(Path(self.directory), 2.0)  # after each batch: Ctrl-C is heard between two of them
 
 
-def wait(directory: Path) -> None:
+def wait(directory: Path, seconds: float = 60.0) -> None:
     """Tells the process that watches that it may strike now."""
     (directory / "waiting").touch()
-    time.sleep(60)
+    time.sleep(seconds)
 
 
 @contextlib.contextmanager

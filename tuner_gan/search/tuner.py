@@ -32,6 +32,7 @@ from tuner_gan.results.checks import Value
 from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json
 from tuner_gan.search.callbacks import unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracles import make_oracle
 from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
 from tuner_gan.search.trial import TrialRun, load_gan
@@ -126,6 +127,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
+        self._guard = InterruptGuard()
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
@@ -276,10 +278,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._check_search(images, epochs, max_time, max_trial_time, callbacks)
         self._max_trial_time = max_trial_time
         if self._is_worker():
-            with _plain_errors():
+            with _plain_errors(), self._guard:
                 super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with files.search_lock(self.folder), _plain_errors():
+        with files.search_lock(self.folder), _plain_errors(), self._guard:
             self._begin(images, epochs, max_time, spent)
             try:
                 self._run_baselines(images, epochs, callbacks, verbose)
@@ -289,6 +291,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             finally:
                 with contextlib.suppress(OSError):
                     self._write_elapsed()
+            self._guard.check()
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
         if failed and len(failed) == len(results.records):
@@ -394,7 +397,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return "KERASTUNER_ORACLE_IP" in os.environ
 
     def pre_create_trial(self) -> None:
-        """Ends the search when too little time is left for a trial to be worth starting."""
+        """Ends the search when too little time is left for a trial to be worth starting, or after Ctrl-C."""
+        self._guard.check()
         if self._stop_at is None:
             return
         least = 0.0 if self._max_trial_time is None else WORTH_STARTING * self._max_trial_time
@@ -518,7 +522,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 images,
                 epochs=epochs.stop,
                 initial_epoch=epochs.start,
-                callbacks=[recorder, *self._deepcopy_callbacks(list(callbacks))],
+                callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
                 verbose=verbose,
             ),
             seeds,
@@ -526,6 +530,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             stop_at=self._stop_at,
             max_time=self._max_trial_time,
         )
+
+    def _interrupter(self) -> keras.callbacks.Callback:
+        return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self._guard.check())
 
     def _execution_seed(self, trial_id: str, execution: int) -> int:
         """Derives a seed below 2**31, the same for the same search seed, trial and execution."""

@@ -1,0 +1,71 @@
+"""Ctrl-C is held back until it can do no harm, and never lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from tuner_gan.search.interrupts import InterruptGuard
+
+
+def test_ctrl_c_waits_for_the_check() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with InterruptGuard() as guard:
+        guard.check()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            guard.check()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_inside_a_destructor_it_is_not_lost() -> None:
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with InterruptGuard() as guard:
+        Destroyed()
+        with pytest.raises(KeyboardInterrupt):
+            guard.check()
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with InterruptGuard():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_guard_serves_again() -> None:
+    guard = InterruptGuard()
+    with guard:
+        signal.raise_signal(signal.SIGINT)
+    with guard:
+        guard.check()
+
+
+def test_another_handler_stays() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        with InterruptGuard() as guard:
+            signal.raise_signal(signal.SIGINT)
+            guard.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
+
+
+def test_outside_the_main_thread_nothing_changes() -> None:
+    seen: list[object] = []
+
+    def run() -> None:
+        with InterruptGuard():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
