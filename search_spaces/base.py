@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import keras_tuner
@@ -67,19 +69,18 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
         if _identity("", scope) in opened:
             continue
         opened.add(_identity("", scope))
-        forced = {condition.name: condition.values[0] for condition in scope}
-        # Built up one by one: `ensure_active_values` loses a name that is declared under two conditions.
-        point = keras_tuner.HyperParameters()
-        for parameter in found.space:
-            point.merge([parameter])
-            if point.is_active(parameter):
-                point.values[parameter.name] = forced.get(parameter.name, parameter.default)
+        point = make_point(found.space, functools.partial(_default_within, scope))
         _sample(space, point, None)
         new = [item for item in point.space if _identity(item.name, item.conditions) not in known]
         found.merge(new)
         known.update(_identity(item.name, item.conditions) for item in new)
         scopes.extend(point.inactive_scopes)
     return found
+
+
+def _default_within(scope: list[Any], parameter: Any) -> Any:
+    """Returns the value of a hyperparameter that opens a scope; of any other its default."""
+    return {condition.name: condition.values[0] for condition in scope}.get(parameter.name, parameter.default)
 
 
 def _identity(name: str, conditions: list[Any]) -> str:
@@ -171,11 +172,25 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
 
 def random_point(hp: keras_tuner.HyperParameters, seed: int) -> keras_tuner.HyperParameters:
     """Draws a random point of a declared space; only active hyperparameters get a value."""
+    parameters = hp.space
+    seeds = {id(parameter): 1_000 * seed + index for index, parameter in enumerate(parameters)}
+    return make_point(parameters, lambda parameter: parameter.random_sample(seeds[id(parameter)]))
+
+
+def make_point(parameters: Iterable[Any], value: Callable[[Any], Any]) -> keras_tuner.HyperParameters:
+    """Builds a point of a space one hyperparameter at a time, so that only active ones get a value.
+
+    KerasTuner's `ensure_active_values` loses a name that is declared under two conditions.
+
+    Args:
+        parameters: those of a declared space, parents before children.
+        value: gives the value of an active one.
+    """
     point = keras_tuner.HyperParameters()
-    for index, parameter in enumerate(hp.space):
+    for parameter in parameters:
         point.merge([parameter])
         if point.is_active(parameter):
-            point.values[parameter.name] = parameter.random_sample(1_000 * seed + index)
+            point.values[parameter.name] = value(parameter)
     return point
 
 

@@ -46,6 +46,25 @@ def test_a_guard_serves_again() -> None:
         guard.check()
 
 
+def test_a_guard_serves_again_in_another_thread() -> None:
+    guard = InterruptGuard()
+    with guard:
+        guard.check()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with guard:
+                guard.check()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert failures == []
+
+
 def test_another_handler_stays() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))

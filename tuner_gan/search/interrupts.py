@@ -33,6 +33,7 @@ class InterruptGuard:
     ) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+            self._previous = None  # the next block may be in another thread, which may not set a handler
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._pending:

@@ -12,6 +12,7 @@ import keras_tuner
 import numpy as np
 
 from tuner_gan.errors import ConfigError, closest
+from tuner_gan.search_spaces.base import make_point
 
 ORACLES = ("random", "hyperband", "bayesian", "grid")
 
@@ -24,11 +25,7 @@ class _DefaultsFirst:
         if oracle.start_order:
             response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
             return response
-        hp = keras_tuner.HyperParameters()
-        for parameter in oracle.get_space().space:
-            hp.merge([parameter])
-            if hp.is_active(parameter):
-                hp.values[parameter.name] = parameter.default
+        hp = make_point(oracle.get_space().space, lambda parameter: parameter.default)
         return {"status": "RUNNING", "values": hp.values}
 
 
