@@ -82,6 +82,13 @@ def as_text(value: Any) -> str:
     return value
 
 
+def as_texts(value: Any) -> tuple[str, ...]:
+    """A list of texts, as a tuple."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
 def as_time(value: Any) -> str:
     """Text that `parse_time` reads."""
     try:

@@ -40,7 +40,21 @@ STYLES = {
     INTERRUPTED: "magenta",
     UNREADABLE: "bold red",
 }
-FIRST = ("rank", "trial_id", "status", "origin", "score")
+FLAGS = "flags"
+FLAG_STYLE = "bold yellow"
+FIRST = ("rank", "trial_id", "status", "origin", "score", FLAGS)
+"""Columns of trials that are shown whenever they have a value, however narrow the terminal."""
+PREFERRED = (
+    "metric.fcd",
+    "metric.coverage",
+    "metric.precision",
+    "metric.recall",
+    "metric.class_kl",
+    "metric.authenticity",
+    "duration_s",
+    "epochs",
+)
+"""What follows them as far as there is room, the most telling first; then hyperparameters, but no other metric."""
 REASONS = 3
 HEADER_WIDTH = 10
 """A header wraps at dots and underscores so as to stay about this narrow."""
@@ -88,13 +102,16 @@ def rich_table(table: pd.DataFrame, width: int = 100) -> Table:
     for name in names:
         numeric = pd.api.types.is_numeric_dtype(table[name])
         shown.add_column(
-            Text(_header(name)), justify="right" if numeric else "left", no_wrap=name in FIRST, overflow="fold"
+            Text(_header(name)),
+            justify="right" if numeric else "left",
+            no_wrap=name in FIRST and name != FLAGS,
+            overflow="fold",
         )
     if _is_whole(table):
         shown.caption = Text(_failures(table)) or None
         shown.caption_justify = "left"
     for row in table[names].itertuples(index=False, name=None):
-        cells = [_short(cell) for cell in row]
+        cells = [_lines(name, cell) for name, cell in zip(names, row, strict=True)]
         shown.add_row(*(Text(cell, style=_style(name, cell)) for name, cell in zip(names, cells, strict=True)))
     return shown
 
@@ -202,7 +219,15 @@ def _header(name: str) -> str:
     return "\n".join(lines)
 
 
+def _lines(column: str, value: Any) -> str:
+    """A cell for a terminal. Flags stand below each other, as side by side they would push out other columns."""
+    text = _short(value)
+    return text.replace(", ", ",\n") if column == FLAGS else text
+
+
 def _style(column: str, cell: str) -> str:
+    if column == FLAGS:
+        return FLAG_STYLE
     return STYLES.get(cell, "") if column == "status" else ""
 
 
@@ -214,7 +239,7 @@ def _is_whole(table: pd.DataFrame) -> bool:
 def _column_width(table: pd.DataFrame, name: str) -> int:
     from rich.cells import cell_len
 
-    texts = [*_header(name).split("\n"), *map(_short, table[name])]
+    texts = [*_header(name).split("\n"), *(line for value in table[name] for line in _lines(name, value).split("\n"))]
     # One column of padding and one between columns.
     return 2 + max(cell_len(text) for text in texts)
 
@@ -233,20 +258,27 @@ def _compact(table: pd.DataFrame, width: int) -> list[str]:
     filled = [str(name) for name in table.columns if table.empty or table[name].notna().any()]
     if not _is_whole(table):
         return filled
-    # The objective is among the metrics, and a second time the score would only take room.
-    metrics = [n for n in filled if n.startswith(METRIC) and not table[n].equals(table["score"].rename(n))]
     searched = sorted(
         (name for name in filled if name.startswith(HP)), key=lambda name: table[name].nunique(dropna=False) < 2
     )
-    wanted = [*metrics[:1], "duration_s", "epochs", *searched[:2], *metrics[1:], *searched[2:]]
     chosen = [name for name in FIRST if name in filled]
     room = width - sum(_column_width(table, name) for name in chosen)
-    for name in wanted:
-        if name in filled and _column_width(table, name) <= room:
+    for name in [*PREFERRED, *searched]:
+        # The objective is among the metrics, and a second time the score would only take room.
+        if name not in filled or (name.startswith(METRIC) and _is_score(table, name)):
+            continue
+        if _column_width(table, name) <= room:
             room -= _column_width(table, name)
             chosen.append(name)
-    order = [*FIRST, *metrics, "duration_s", "epochs", *searched]
-    return sorted(chosen, key=order.index)
+    return chosen
+
+
+def _is_score(table: pd.DataFrame, name: str) -> bool:
+    """Whether a metric is the objective: in every trial that has both, the two differ by rounding at most."""
+    both = table[["score", name]].dropna()
+    return len(both) > 0 and all(
+        math.isclose(score, value, rel_tol=1e-4) for score, value in both.itertuples(index=False, name=None)
+    )
 
 
 def _position(running: TrialRecord | None) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError
 from tuner_gan.images import generate_images, save_grid
-from tuner_gan.results.records import FAILED, UNREADABLE, TrialRecord
+from tuner_gan.results.records import FAILED, FLAG_MEANINGS, UNREADABLE, TrialRecord
 from tuner_gan.results.search_results import SearchResults, load
 
 SAMPLES = 64
@@ -123,6 +123,7 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         "|---|---|---|",
         *(f"| {_cell(name)} | {value:.4g} | {_number(floor.get(name))} |" for name, value in record.metrics.items()),
         "",
+        *_flags(record),
         *_spread(record, objective),
         *_baselines(results, objective),
         "## Made from",
@@ -149,6 +150,14 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _flags(record: TrialRecord) -> list[str]:
+    if not record.flags:
+        return ["No flag was raised.", ""] if record.metrics else []
+    unknown = "this version of tuner\\_gan does not know this flag."
+    lines = (f"* {_cell(flag)}: {FLAG_MEANINGS.get(flag, unknown)}" for flag in record.flags)
+    return ["What is wrong with it:", "", *lines, ""]
 
 
 def _spread(record: TrialRecord, objective: str) -> list[str]:

@@ -85,10 +85,11 @@ class LiveView:
             self._told.add(_run_of(trial))
             origin = f" ({trial.origin})" if trial.origin else ""
             score = "" if trial.score is None else f"{project.objective} {trial.score:.4g}, "
+            flags = f" ({', '.join(trial.flags)})" if trial.flags else ""
             duration = "" if trial.duration_s is None else f" after {trial.duration_s:.0f} s"
             message = f": {trial.message}" if trial.message else ""
             self._console.print(
-                f"trial {trial.trial_id}{origin}: {score}{trial.status}{duration}{message}",
+                f"trial {trial.trial_id}{origin}: {score}{trial.status}{flags}{duration}{message}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

@@ -25,6 +25,7 @@ from tuner_gan.results.checks import (
     as_numbers,
     as_object,
     as_text,
+    as_texts,
     as_time,
     as_values,
     one_of,
@@ -36,6 +37,14 @@ RUNNING, INTERRUPTED, UNREADABLE = "RUNNING", "INTERRUPTED", "UNREADABLE"
 STATUSES = (COMPLETED, PRUNED, FAILED, RUNNING, INTERRUPTED, UNREADABLE)
 ORIGINS = ("baseline", "search", "finalist")
 DIRECTIONS = ("min", "max")
+FLAG_MEANINGS = {
+    "memorising": "it reproduces training images; do not publish its output without checking.",
+    "collapsed": "its images show only a small part of what the real ones show, or leave out classes.",
+    "adversarial": "a second classifier sees far worse images than the one it was ranked by; do not trust its score.",
+    "diverged": "its losses, its output or its scores stopped being finite numbers.",
+    "constant": "it makes one image, whatever the latents.",
+}
+"""What each flag of a trial says of its generator; a newer version may raise others."""
 HISTORY_FIXED = ("execution", "epoch", "step", "seconds", "d_loss", "g_loss")
 """Columns every history.csv starts with; columns named `metric.*` follow."""
 HISTORY_INTEGERS = HISTORY_FIXED[:3]
@@ -84,6 +93,7 @@ class TrialRecord:
         best_epoch: epoch of the best score, counted from 1, in execution `best_execution`.
         started_at: ISO 8601 with a time zone.
         hyperparameters: the active ones only.
+        flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
     """
 
@@ -103,6 +113,7 @@ class TrialRecord:
     discriminator_params: int | None = None
     hyperparameters: Mapping[str, Value] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     message: str | None = None
     executions: tuple[ExecutionRecord, ...] = ()
 
@@ -131,6 +142,8 @@ class TrialRecord:
             discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
             hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
+            # A record of an earlier version has no flags.
+            flags=read_key({"flags": None, **raw}, "flags", as_texts, optional=True) or (),
             message=read_key(raw, "message", as_text, optional=True),
             executions=read_key(raw, "executions", _executions, optional=True) or (),
         )
@@ -143,6 +156,7 @@ class TrialRecord:
         content = {key: value for key, value in vars(self).items() if key != "folder"}
         content["hyperparameters"] = dict(self.hyperparameters)
         content["metrics"] = dict(self.metrics)
+        content["flags"] = list(self.flags)
         content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
         return {"schema": files.SCHEMA, **content}
 
@@ -177,6 +191,11 @@ class Project:
     def metrics(self) -> list[str]:
         """Names of the metrics that search.json announces."""
         return list(self.search.get("metrics", ()))
+
+    @property
+    def rung_metrics(self) -> list[str]:
+        """Names of the metrics that search.json announces for history.csv: all of them where it does not say."""
+        return list(self.search.get("rung_metrics", self.metrics))
 
     @property
     def space(self) -> list[dict[str, Any]]:
@@ -343,7 +362,12 @@ def _read_search(path: Path) -> dict[str, Any]:
     if not good:
         del search["objective"]
         _warn(f"{path} is damaged: 'objective' has no name and direction, so trials are ranked by the lowest fcd.")
-    checks: dict[str, Callable[[Any], bool]] = {"space": _is_space, "metrics": _is_names, "classifier": _is_dict}
+    checks: dict[str, Callable[[Any], bool]] = {
+        "space": _is_space,
+        "metrics": _is_names,
+        "rung_metrics": _is_names,
+        "classifier": _is_dict,
+    }
     for part, is_good in checks.items():
         if part in search and not is_good(search[part]):
             del search[part]

@@ -33,6 +33,7 @@ class Column(NamedTuple):
 
 
 METRIC_COLUMNS = Column("metric.*", "Float64", "one column a score, in the order of the search")
+RUNG_COLUMNS = Column("metric.*", "Float64", "one column a score that is measured while training; <NA> between rungs")
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "trials": (
@@ -54,6 +55,12 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         METRIC_COLUMNS,
         Column("checkpoint", "string", "path of the generator at its best epoch, where the file is there"),
         Column("samples", "string", "path of the sample grid, where the file is there"),
+        Column(
+            "flags",
+            "string",
+            "what is wrong with its images: memorising, collapsed, adversarial, diverged or constant; "
+            "<NA> for nothing found",
+        ),
         Column("message", "string", "why the trial failed, was interrupted or cannot be read"),
     ),
     "executions": (
@@ -74,7 +81,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("seconds", "Float64", "seconds so far"),
         Column("d_loss", "Float64", "mean loss of the discriminator over the epoch"),
         Column("g_loss", "Float64", "mean loss of the generator over the epoch"),
-        METRIC_COLUMNS,
+        RUNG_COLUMNS,
     ),
     "importance": (
         Column("name", "string", "the hyperparameter, without hp."),
@@ -97,11 +104,12 @@ def trials_table(project: Project) -> pd.DataFrame:
             "started_at": parse_time(trial.started_at) if trial.started_at else None,
             "checkpoint": _existing(trial.folder / files.GENERATOR),
             "samples": _existing(trial.folder / files.SAMPLES),
+            "flags": ", ".join(trial.flags) or None,
             **_prefixed(METRIC, trial.metrics),
         }
         for place, trial in ranked
     ]
-    metrics = _metric_names(project, (trial.metrics for trial in trials))
+    metrics = _metric_names(project.metrics, (trial.metrics for trial in trials))
     return _table("trials", rows, metrics, _hyperparameter_columns(project, trials))
 
 
@@ -109,11 +117,14 @@ def executions_table(project: Project) -> pd.DataFrame:
     """One row a training, in the order of the trials' ids; see `COLUMNS["executions"]`."""
     pairs = [(trial.trial_id, one) for trial in project.trials for one in trial.executions]
     rows = [{**vars(one), "trial_id": trial_id, **_prefixed(METRIC, one.metrics)} for trial_id, one in pairs]
-    return _table("executions", rows, _metric_names(project, (one.metrics for _, one in pairs)))
+    return _table("executions", rows, _metric_names(project.metrics, (one.metrics for _, one in pairs)))
 
 
 def history_table(project: Project, trials: Sequence[TrialRecord] | None = None) -> pd.DataFrame:
     """One row an epoch and execution, in the order of the trials' ids; see `COLUMNS["history"]`.
+
+    Its metrics are those that the search measures at rungs, whether a row has them or not, then what else the
+    files hold.
 
     Args:
         trials: whose history is read; None is every trial's.
@@ -124,7 +135,7 @@ def history_table(project: Project, trials: Sequence[TrialRecord] | None = None)
         for row in read_history(trial)
     ]
     found = ({name.removeprefix(METRIC): 0 for name in row if name.startswith(METRIC)} for row in rows)
-    return _table("history", rows, _metric_names(project, found))
+    return _table("history", rows, _metric_names(project.rung_metrics, found))
 
 
 def make_table(kind: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -180,9 +191,9 @@ def _prefixed(prefix: str, values: Any) -> dict[str, Any]:
     return {prefix + name: value for name, value in values.items()}
 
 
-def _metric_names(project: Project, found: Iterable[Iterable[str]]) -> list[str]:
+def _metric_names(announced: list[str], found: Iterable[Iterable[str]]) -> list[str]:
     """Those the search announces, in its order, then what else was found, sorted."""
-    return list(dict.fromkeys([*project.metrics, *sorted({name for names in found for name in names})]))
+    return list(dict.fromkeys([*announced, *sorted({name for names in found for name in names})]))
 
 
 def _table(

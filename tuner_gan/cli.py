@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner_gan.config import SearchConfig
+    from tuner_gan.quality import QualityEvaluator
     from tuner_gan.search.tuner import GANTuner
 
 TABLE_FORMATS = ("table", "csv", "json", "markdown")
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
 NO_TRIALS = "There are no trials yet."
+WIDE = 140
+"""Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
 INTERRUPTED = 130
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     history = _add_table(commands, "history", "show losses and scores at every epoch", _history)
     history.add_argument("--trial", metavar="ID", help="of one trial, or best (default: all)")
     _add_export(commands)
+    _add_evaluate(commands)
     _add_generate(commands)
     spaces = commands.add_parser("spaces", help="list search spaces, or the hyperparameters of one")
     spaces.add_argument("name", nargs="?", metavar="NAME", help="of a search space")
@@ -98,12 +103,21 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
     search.add_argument("--space", metavar="NAME", help="dcgan (default) or mlp")
     search.add_argument("--oracle", metavar="NAME", help="random (default), bayesian, hyperband or grid")
+    search.add_argument(
+        "--objective", metavar="NAME", help="fcd (default), kid, coverage, mind or classifier_score: what ranks trials"
+    )
+    search.add_argument(
+        "--features", metavar="F", help="compare features of a keras.applications network or of a .keras file"
+    )
     search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
     search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
     search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: 30)")
     search.add_argument("--executions", type=int, metavar="N", help="trainings of each trial (default: 1)")
     search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
     search.add_argument("--baselines", metavar="all|none", help="run the two tutorials first (default: all)")
+    search.add_argument(
+        "--finalists", type=int, metavar="N", help="best trials to check with a second classifier (default: 3)"
+    )
     search.add_argument("--dir", metavar="DIR", help="folder of searches (default: runs)")
     search.add_argument("--name", metavar="NAME", help="folder of this search in it (default: by data and space)")
     search.add_argument("--overwrite", action="store_true", help="delete an earlier search of that name first")
@@ -126,6 +140,29 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
     export.add_argument("-o", "--output", metavar="DIR", help="where to write (default: FOLDER/best)")
     export.set_defaults(run=_export)
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score any generator or set of images",
+        description="Score any generator or set of images, whoever made them, beside held-out real images.",
+    )
+    evaluate.add_argument(
+        "source", metavar="MODEL.keras|SAMPLES.npz|FOLDER", help="a generator, or images (an archive or a folder)"
+    )
+    evaluate.add_argument("--data", required=True, metavar="D", help="the real images: as for search")
+    evaluate.add_argument(
+        "--against", metavar="FOLDER", help="real images to compare with instead of a part of the data"
+    )
+    evaluate.add_argument("--image-size", metavar="HxW", help="crop and resize all images")
+    evaluate.add_argument(
+        "--features", metavar="F", help="compare features of a keras.applications network or of a .keras file"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="integer from 0 (default: 0)")
+    evaluate.add_argument("--format", choices=("table", "json"), help="default: table, or by the suffix of FILE")
+    evaluate.add_argument("-o", "--output", metavar="FILE", help="write to a file")
+    evaluate.set_defaults(run=_evaluate)
 
 
 def _add_generate(commands: Any) -> None:
@@ -182,13 +219,10 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
     if config.overwrite:
         remove_project(config.folder)
     with console.status("Reference classifier"):
-        quality = QualityEvaluator.fit(data, config.folder, seed=config.seed)
-    card = quality.card
-    console.print(
-        f"reference {card['kind']}: held-out accuracy {card['accuracy']:.1%}, floor "
-        f"{quality.objective} {quality.floor[quality.objective]:.4f}",
-        highlight=False,
-    )
+        quality = QualityEvaluator.fit(
+            data, config.folder, seed=config.seed, objective=config.objective, features=config.features
+        )
+    console.print(_describe_quality(quality), markup=False, highlight=False)
     return GANTuner(
         GANHyperModel(data.image_shape, config.space),
         quality=quality,
@@ -198,8 +232,18 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         executions_per_trial=config.executions,
         seed=config.seed,
         baselines=config.baselines,
+        finalists=config.finalists,
         directory=config.dir,
         project_name=config.folder.name,
+    )
+
+
+def _describe_quality(quality: QualityEvaluator) -> str:
+    accuracy = quality.card.get("accuracy")
+    held_out = "" if accuracy is None else f"held-out accuracy {accuracy:.1%}, "
+    return (
+        f"reference {quality.classifier.kind}: {held_out}floor {quality.objective} "
+        f"{quality.floor[quality.objective]:.4f}"
     )
 
 
@@ -286,14 +330,62 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(options: argparse.Namespace) -> int:
+    from tuner_gan import datasets
+    from tuner_gan.config import parse_size
+    from tuner_gan.known_datasets import DOWNLOADED
+
+    size = None if options.image_size is None else parse_size(options.image_size)
+    _check_seed(options.seed)
+    is_model = Path(options.source).suffix == ".keras"
+    samples = None if is_model else datasets.load_samples(options.source, size)
+    if options.data in DOWNLOADED:
+        _load_tensorflow()  # Keras downloads them
+    data = datasets.load(options.data, size).split(seed=options.seed)
+    against = None if options.against is None else datasets.load_samples(options.against, size)
+    _load_tensorflow()
+    from tuner_gan.quality.evaluation import evaluate
+    from tuner_gan.results.export import load_generator
+
+    source = samples or load_generator(options.source)
+    evaluation = evaluate(source, data, against=against, seed=options.seed, features=options.features)
+    output = None if options.output is None else Path(options.output)
+    kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
+    if kind == "json":
+        _write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n", output)
+        return 0
+
+    def draw(console: Console) -> None:
+        card = evaluation.quality.card
+        console.print(
+            f"{evaluation.images} images against {card['reference_images']} of {card['data_name']}; "
+            f"{_describe_quality(evaluation.quality)}",
+            markup=False,
+            highlight=False,
+        )
+        table = evaluation.table()
+        if len(table):
+            _print_table(table if console.width >= WIDE else table.drop(columns="meaning"), console)
+        flags = f"flags: {', '.join(evaluation.flags) or 'none'}"
+        text = flags if evaluation.message is None else f"{flags} ({evaluation.message})"
+        console.print(text, markup=False, highlight=False)
+
+    _show(draw, output)
+    return 0
+
+
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and seed < 0:
+        raise ConfigError(f"--seed must be an integer from 0, but got {seed}.")
+
+
 def _generate(options: argparse.Namespace) -> int:
     output = Path(options.output)
     if output.suffix not in (".npz", ".png"):
         raise ConfigError(f"Expected an output that ends in .npz or .png, but got {options.output!r}.")
     if options.n < 1:
         raise ConfigError(f"-n must be at least 1, but got {options.n}.")
-    if options.seed is not None and options.seed < 0:
-        raise ConfigError(f"--seed must be an integer from 0, but got {options.seed}.")
+    _check_seed(options.seed)
     _load_tensorflow()
     import numpy as np
 
@@ -340,27 +432,35 @@ def _write_table(table: pd.DataFrame, options: argparse.Namespace, when_empty: s
     output = None if options.output is None else Path(options.output)
     kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
     if kind == "table":
-        if output is None:
-            _print_table(table, _console(), when_empty)
-            return 0
-        from rich.console import Console
-
-        with Path(os.devnull).open("w") as nowhere:
-            recording = Console(file=nowhere, record=True, width=200)
-            _print_table(table, recording, when_empty)
-        text = recording.export_text()
+        _show(lambda console: _print_table(table, console, when_empty), output)
     else:
         from tuner_gan.results.display import render
 
-        text = render(table, kind)
+        _write_text(render(table, kind), output)
+    return 0
+
+
+def _show(draw: Callable[[Console], None], output: Path | None) -> None:
+    """Draws on the terminal, or as wide text into a file."""
+    if output is None:
+        draw(_console())
+        return
+    from rich.console import Console
+
+    with Path(os.devnull).open("w") as nowhere:
+        recording = Console(file=nowhere, record=True, width=200)
+        draw(recording)
+    _write_text(recording.export_text(), output)
+
+
+def _write_text(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
-    else:
-        from tuner_gan import files
+        return
+    from tuner_gan import files
 
-        files.create_folder(output.parent)
-        files.write_text(output, text)
-    return 0
+    files.create_folder(output.parent)
+    files.write_text(output, text)
 
 
 def _print_table(table: pd.DataFrame, console: Console, when_empty: str = NO_TRIALS) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner_gan.errors import ConfigError, closest
+from tuner_gan.quality.catalogue import OBJECTIVES
 
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
@@ -30,12 +31,17 @@ class SearchConfig:
         image_size: `"HEIGHTxWIDTH"` to crop and resize images to, or one number for both; None to keep theirs.
         space: name of a search space.
         oracle: name of an oracle.
+        objective: the score that trials are ranked by: `"fcd"`, `"kid"`, `"coverage"`, `"mind"` or
+            `"classifier_score"`.
+        features: name of a `keras.applications` network, or path of a .keras file, whose features are compared; None
+            for a classifier trained on the data.
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
         epochs: passes over the images of each trial.
         executions: trainings of each trial, from different seeds.
         seed: integer from 0.
         baselines: `"all"` or `"none"`.
+        finalists: best trials that a second classifier is asked about at the end; 0 for none.
         dir: folder of projects.
         name: folder of this search in it; None for one named after data and space.
         overwrite: whether to delete an earlier search of that name first.
@@ -48,12 +54,15 @@ class SearchConfig:
     image_size: str | None = None
     space: str = "dcgan"
     oracle: str = "random"
+    objective: str = "fcd"
+    features: str | None = None
     max_trials: int | None = None
     max_time: str | None = None
     epochs: int = 30
     executions: int = 1
     seed: int = 0
     baselines: str = "all"
+    finalists: int = 3
     dir: str = "runs"
     name: str | None = None
     overwrite: bool = False
@@ -65,10 +74,15 @@ class SearchConfig:
             if type(value) not in kinds:
                 expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
                 raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
-        for name, least in (("max_trials", 1), ("epochs", 1), ("executions", 1), ("seed", 0)):
+        for name, least in (("max_trials", 1), ("epochs", 1), ("executions", 1), ("seed", 0), ("finalists", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value}.")
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(
+                f"objective must be one of {', '.join(OBJECTIVES)}, but got {self.objective!r}"
+                f"{closest(self.objective, OBJECTIVES)}."
+            )
         if self.baselines not in ("all", "none"):
             raise ConfigError(f"baselines must be 'all' or 'none', but got {self.baselines!r}.")
         if self.name is not None and (self.name in ("", ".", "..") or re.search(r"[/\\\0]", self.name)):

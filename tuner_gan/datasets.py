@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_fold
 from tuner_gan.image_labels import Labels, class_indices
 from tuner_gan.known_datasets import DATASETS, read_known
 
-__all__ = ["DATASETS", "DataSplits", "ImageDataset", "from_arrays", "load"]
+__all__ = ["DATASETS", "DataSplits", "ImageDataset", "from_arrays", "load", "load_samples"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -182,10 +184,34 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
     name = os.fspath(name_or_path)
     if name in DATASETS:
         return _assemble(name, read_known(name), size)
-    try:
+    with _reading(name):
         path = Path(name).expanduser()
-        raw = _read_path(path, name, size)
-        return _assemble(path.resolve().name, raw, size)
+        return _assemble(path.resolve().name, _read_path(path, name, size), size)
+
+
+def load_samples(path: str | os.PathLike[str], image_size: tuple[int, int] | None = None) -> ImageDataset:
+    """Loads images that are to be judged, not learned from: 30 or more, and they may be all the same.
+
+    Args:
+        path: as for `load`, but no name of a dataset; of an .npz file with a test set, only the training images count.
+        image_size: (height, width) that each image is cropped and resized to.
+
+    Raises:
+        DatasetError: nothing is there, or the images or labels cannot be used.
+        ConfigError: `image_size` is not valid.
+    """
+    size = None if image_size is None else check_image_size(image_size)
+    name = os.fspath(path)
+    with _reading(name):
+        path = Path(name).expanduser()
+        raw = _read_path(path, name, size)._replace(test_images=None, test_labels=None)
+        return _assemble(path.resolve().name, raw, size, judged=True)
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DatasetError(f"{name} cannot be read ({error.strerror or error}): check the path.") from error
     except RuntimeError as error:  # "~user" of nobody
@@ -221,12 +247,15 @@ def _read_path(path: Path, name: str, image_size: tuple[int, int] | None) -> Raw
     )
 
 
-def _assemble(name: str, raw: RawImages, image_size: tuple[int, int] | None) -> ImageDataset:
-    """Checks and converts what a source holds."""
+def _assemble(name: str, raw: RawImages, image_size: tuple[int, int] | None, *, judged: bool = False) -> ImageDataset:
+    """Checks and converts what a source holds; images that are only judged may be fewer, and all the same."""
     arrays = [as_images(raw.images, "images")]
     if raw.test_images is not None:
         arrays.append(as_images(raw.test_images, "test images"))
-    _check_counts(*(len(array) for array in arrays))
+    if not judged:
+        _check_counts(*(len(array) for array in arrays))
+    elif len(arrays[0]) < MIN_TRAINING:
+        raise DatasetError(f"At least {MIN_TRAINING} images are needed to judge them, got {len(arrays[0])}: add more.")
     for array in arrays:
         height, width = array.shape[1:3]
         if image_size is None or min(height, width) == 0:
@@ -239,7 +268,7 @@ def _assemble(name: str, raw: RawImages, image_size: tuple[int, int] | None) -> 
             f"Training and test images must have one shape, got {images[0].shape[1:]} and {images[-1].shape[1:]}: "
             "convert one of them."
         )
-    if all(np.array_equal(image, images[0][0]) for image in images[0]):
+    if not judged and all(np.array_equal(image, images[0][0]) for image in images[0]):
         raise DatasetError(f"All {len(images[0]):,} images are identical: there is nothing to learn from them.")
     test_count = None if len(images) == 1 else len(images[1])
     labels, test_labels, class_names = class_indices(raw.labels, len(images[0]), raw.test_labels, test_count)

@@ -36,6 +36,14 @@ class QualityError(TunerGANError, ValueError):
     """Features, a score or a reference classifier cannot be used."""
 
 
+class DegenerateError(QualityError):
+    """A generator or its training has no score to speak of; `flag` is its name in the column `flags`."""
+
+    def __init__(self, message: str, flag: str) -> None:
+        super().__init__(message)
+        self.flag = flag
+
+
 class ProjectError(TunerGANError, OSError):
     """A project folder cannot be read, written or continued."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan import files
-from tuner_gan.errors import QualityError
+from tuner_gan.errors import DegenerateError, QualityError
 
 if TYPE_CHECKING:
     import keras
@@ -30,13 +30,14 @@ def to_images(x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
         uint8 of the same shape: `round((x + 1) * 127.5)`.
 
     Raises:
-        QualityError: a value is NaN or infinite.
+        DegenerateError: a value is NaN or infinite.
     """
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
-        raise QualityError(
+        raise DegenerateError(
             f"generated images must be finite, got NaN or infinity in {np.count_nonzero(~np.isfinite(x))} of {x.size} "
-            "values: the training has diverged."
+            "values: the training has diverged.",
+            "diverged",
         )
     levels: npt.NDArray[np.uint8] = np.rint(np.clip((x + 1.0) * 127.5, 0.0, 255.0)).astype(np.uint8)
     return levels
@@ -61,7 +62,7 @@ def images_from_latents(
         uint8 `[N, H, W, C]`.
 
     Raises:
-        QualityError: NaN or infinity in the output.
+        DegenerateError: NaN or infinity in the output.
     """
     starts = range(0, len(latents), batch_size)
     outputs = [generator(latents[start : start + batch_size], training=False) for start in starts]

@@ -17,6 +17,7 @@ SPACE: list[dict[str, Any]] = [
     {"name": "generator_width_2", "kind": "Int", "default": 32, "min_value": 16, "max_value": 64},
 ]
 METRICS = ["fcd", "classifier_score", "class_kl", "coverage"]
+RUNG_METRICS = ["fcd", "coverage"]
 
 
 def search_json(**changes: Any) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def search_json(**changes: Any) -> dict[str, Any]:
         "classifier": {"fingerprint": "cd", "accuracy": 0.98, "floor": {"fcd": 0.004}},
         "space": {"name": "dcgan", "hyperparameters": SPACE},
         "metrics": METRICS,
+        "rung_metrics": RUNG_METRICS,
         "config": {},
         "versions": {},
         "elapsed_s": 12.3,
@@ -57,6 +59,7 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
         "discriminator_params": 50000,
         "hyperparameters": {"generator_depth": 2, "generator_lr": 0.0002, "normalisation": "batch", "average": True},
         "metrics": {"fcd": score or 0.0, "classifier_score": 4.25, "class_kl": 0.5, "coverage": 0.75},
+        "flags": [],
         "message": None,
         "executions": [
             {

@@ -111,6 +111,121 @@ def test_a_whole_table_of_trials_fits_the_terminal(table: pd.DataFrame) -> None:
     assert "checkpoint" not in wide
 
 
+FULL = {  # what a search with a labelled data set measures
+    "fcd": 0.2, "fcd_se": 0.001, "fcd_infinity": 0.19, "kid": 0.01, "kid_se": 0.001, "mind": 0.3, "precision": 0.8123,
+    "recall": 0.7234, "density": 0.9, "coverage": 0.8345, "vendi": 12.3, "nn_accuracy": 0.6, "nn_real": 0.55,
+    "nn_fake": 0.65, "authenticity": 71.5, "memorisation": -0.4, "classifier_score": 8.1, "classifier_score_std": 0.1,
+    "modified_classifier_score": 1.5, "class_kl": 0.0123, "modes": 10.0, "second_fcd": 0.21,
+    "second_classifier_score": 8.0, "cas": 0.9, "made_up": 3.0,
+}  # fmt: skip
+TUTORIALS = ("tutorial_dense", "tutorial_dcgan")
+
+
+def full_table(folder: Path, *flags: list[str], metrics: dict[str, float] = FULL, **search: Any) -> pd.DataFrame:
+    """A table of trials with every metric; the two first trials are the tutorials, which have the longest ids."""
+    records = [
+        record_json(
+            trial_id,
+            score=metrics[search.get("objective", {"name": "fcd"})["name"]] + i,
+            origin="baseline" if trial_id in TUTORIALS else "search",
+            metrics={name: value + i for name, value in metrics.items()},
+            hyperparameters={"generator_depth": i, "generator_lr": 2e-4, "average": True},
+            flags=flag,
+        )
+        for i, (trial_id, flag) in enumerate(zip((*TUTORIALS, "0000", "0001"), flags, strict=False))
+    ]
+    return results.load(write_project(folder, *records, metrics=list(metrics), **search)).trials()
+
+
+def headers(table: pd.DataFrame, width: int = 100) -> list[str]:
+    return [str(column.header).replace("\n", "") for column in rich_table(table, width).columns]
+
+
+def test_flags_stand_right_after_the_score_when_a_trial_has_one(tmp_path: Path) -> None:
+    flagged = full_table(tmp_path / "flagged", [], ["memorising", "collapsed"], ["adversarial"])
+    clean = full_table(tmp_path / "clean", [], [], [])
+    for width in (40, 80, 100, 160):
+        assert headers(flagged, width)[:6] == ["rank", "trial_id", "status", "origin", "score", "flags"]
+        assert "flags" not in headers(clean, width)
+    lines = shown(rich_table(flagged, 80), 80).splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    (first,) = (number for number, line in enumerate(lines) if "memorising," in line)
+    assert TUTORIALS[1] in lines[first]
+    assert lines[first + 1].split() == ["collapsed"]  # one below the other, so that they take little room
+    assert "\x1b[1;33mmemorising," in shown(rich_table(flagged), color=True)
+    assert headers(select(flagged, ["trial_id", "flags"])) == ["trial_id", "flags"]
+
+
+def test_a_flag_of_any_length_keeps_the_table_within_the_terminal(tmp_path: Path) -> None:
+    table = full_table(tmp_path / "demo", ["x" * 300, "[bold]\x1b[2Jy" * 9], ["blurred"])
+    for width in (80, 160):
+        text = shown(rich_table(table, width), width)
+        assert max(map(cell_len, text.splitlines())) <= width
+        assert {"blurred", *TUTORIALS} <= words(text)
+        assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "width", "metrics"),
+    [
+        ([], 80, ["coverage", "precision", "recall"]),
+        ([], 100, ["coverage", "precision", "recall", "class_kl"]),
+        ([], 160, ["coverage", "precision", "recall", "class_kl", "authenticity"]),
+        (["memorising", "collapsed"], 80, ["coverage"]),
+        (["memorising", "collapsed"], 160, ["coverage", "precision", "recall", "class_kl", "authenticity"]),
+    ],
+)
+def test_of_many_metrics_the_most_telling_are_shown(
+    tmp_path: Path, flags: list[str], width: int, metrics: list[str]
+) -> None:
+    table = full_table(tmp_path / "demo", flags, [], [])
+    chosen = headers(table, width)
+    assert [name.removeprefix("metric.") for name in chosen if name.startswith("metric.")] == metrics
+    assert max(map(cell_len, shown(rich_table(table, width), width).splitlines())) <= width
+    if width == 160:
+        rest = chosen[chosen.index("metric.authenticity") + 1 :]
+        assert rest[:3] == ["duration_s", "epochs", "hp.generator_depth"]  # the depth varies, the others do not
+
+
+def test_metrics_that_a_search_does_not_have_leave_room_for_others(tmp_path: Path) -> None:
+    unlabelled = {name: FULL[name] for name in ("fcd", "fcd_se", "kid", "recall", "authenticity")}
+    table = full_table(tmp_path / "demo", [], [], metrics=unlabelled)
+    assert headers(table, 100)[5:8] == ["metric.recall", "metric.authenticity", "duration_s"]
+    assert not {"metric.fcd_se", "metric.kid"} & set(headers(table, 1000))
+
+
+@pytest.mark.parametrize("objective", ["kid", "coverage", "fcd"])
+def test_the_objective_is_shown_once(tmp_path: Path, objective: str) -> None:
+    direction = {"name": objective, "direction": "min"}
+    table = full_table(tmp_path / "demo", [], ["collapsed"], [], objective=direction)
+    expected = {"kid": ["fcd", "coverage"], "coverage": ["fcd", "precision"], "fcd": ["coverage", "precision"]}
+    assert headers(table, 160)[6:8] == [f"metric.{name}" for name in expected[objective]]
+    assert f"metric.{objective}" not in headers(table, 1000)
+
+
+def test_the_objective_counts_as_such_though_it_is_rounded_or_missing_in_a_trial(tmp_path: Path) -> None:
+    records = [
+        record_json("0000", score=0.1, metrics={"fcd": 0.1 + 1e-12, "coverage": 0.5}),
+        record_json("0001", score=0.2, metrics={}),
+        record_json("0003", score=1.7e308, metrics={"coverage": -1.7e308}),
+        failed_json("0002", metrics={"fcd": 9.0}),
+    ]
+    table = results.load(write_project(tmp_path / "demo", *records)).trials()
+    assert "metric.fcd" not in headers(table)
+    assert "metric.coverage" in headers(table)
+    unscored = results.load(write_project(tmp_path / "other", failed_json("0000", metrics={"fcd": 9.0}))).trials()
+    assert "metric.fcd" in headers(unscored)
+
+
+def test_progress_names_the_flags_of_the_best(tmp_path: Path) -> None:
+    records = [record_json("0000", score=0.1, flags=["memorising"]), record_json("0001", score=0.2)]
+    clean = shown(progress(read_project(write_project(tmp_path / "clean", records[1])), width=80), 80)
+    text = shown(progress(read_project(write_project(tmp_path / "demo", *records)), width=80), 80)
+    assert {"flags", "memorising"} <= words(text)
+    assert "flags" not in clean
+    assert all(cell_len(line) == 80 for line in text.splitlines())
+
+
 def test_hyperparameters_that_vary_are_shown_first(tmp_path: Path) -> None:
     values: dict[str, Any] = {"generator_depth": 2, "generator_lr": 0.1, "normalisation": "batch"}
     records = [record_json(f"000{i}", hyperparameters={**values, "batch_size": 32 * (i + 1)}) for i in range(3)]

@@ -152,6 +152,40 @@ def test_the_card_of_several_executions_says_their_spread_and_which_one_it_is(pr
     assert "One training from one seed" not in card
 
 
+def test_the_card_lists_every_metric_with_its_floor_if_it_has_one(project: Path) -> None:
+    metrics = {f"score_{i}": i + 0.5 for i in range(26)}
+    floor = {f"score_{i}": i / 4 for i in range(26) if i % 3} | {"score_3": None, "score_6": "low", "of_none": 0.5}
+    change(project / "trial_0001" / files.RECORD, metrics=metrics)
+    change(project / files.SEARCH, classifier={"floor": floor})
+    rows = re.findall(r"^\| score\\_(\d+) \| (\S+) \| (\S*) ?\|$", card_of(export(project)), flags=re.MULTILINE)
+    assert rows == [(str(i), f"{i + 0.5:.4g}", f"{i / 4:.4g}" if i % 3 else "") for i in range(26)]
+
+
+def test_the_card_says_what_each_flag_means(project: Path) -> None:
+    change(project / "trial_0001" / files.RECORD, flags=["memorising", "adversarial", "blurred"])
+    card = card_of(export(project))
+    expected = [
+        "What is wrong with it:",
+        "",
+        "* memorising: it reproduces training images; do not publish its output without checking.",
+        "* adversarial: a second classifier sees far worse images than the one it was ranked by; do not trust its "
+        "score.",
+        "* blurred: this version of tuner\\_gan does not know this flag.",
+        "",
+    ]
+    assert "\n".join(expected) in card
+    assert card.index("## Scores") < card.index("| fcd |") < card.index(expected[0]) < card.index("## Made from")
+    assert "No flag was raised." not in card
+
+
+def test_the_card_says_that_no_flag_was_raised_only_where_one_could_have_been(project: Path) -> None:
+    card = card_of(export(project))
+    assert "|\n\nNo flag was raised.\n\n" in card
+    assert "What is wrong" not in card
+    change(project / "trial_0001" / files.RECORD, metrics={})
+    assert "flag" not in card_of(export(project))
+
+
 def test_the_floor_on_the_classifier_s_card_counts(project: Path) -> None:
     (project / files.CLASSIFIER_DIR).mkdir()
     files.write_json(project / files.CLASSIFIER_DIR / files.CARD, {"schema": 1, "floor": {"fcd": 0.5}})
@@ -174,6 +208,7 @@ def test_hostile_names_become_no_markup(project: Path) -> None:
         project / "trial_0001" / files.RECORD,
         hyperparameters={HOSTILE: HOSTILE},
         metrics={HOSTILE: 0.25},
+        flags=[HOSTILE],
         score_std=0.5,
     )
     card = card_of(export(project))

@@ -71,6 +71,18 @@ def test_each_newly_ended_trial_is_one_line(tmp_path: Path) -> None:
     ]
 
 
+def test_the_line_of_a_trial_names_its_flags(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "demo")
+    console = screen()
+    with view(project, console):
+        add_trial(project, record_json("0000", flags=["memorising", "collapsed"]))
+        add_trial(project, failed_json("0001", flags=["diverged"]))
+    assert text(console).splitlines() == [
+        "trial 0000 (search): fcd 0.11, COMPLETED (memorising, collapsed) after 31 s",
+        "trial 0001 (search): FAILED (diverged) after 4 s: generator loss is NaN at epoch 3",
+    ]
+
+
 def test_a_trial_that_ends_with_the_search_is_told_before_the_block_is_left(tmp_path: Path) -> None:
     project = write_project(tmp_path / "demo")
     console = screen()

@@ -15,7 +15,16 @@ from project_folders import HISTORY, failed_json, record_json, running_json, sea
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
-from tuner_gan.results.records import ExecutionRecord, TrialRecord, rank, read_history, read_project, write_record
+from tuner_gan.quality.guards import FLAGS
+from tuner_gan.results.records import (
+    FLAG_MEANINGS,
+    ExecutionRecord,
+    TrialRecord,
+    rank,
+    read_history,
+    read_project,
+    write_record,
+)
 
 WHOLE = st.none() | st.integers(0, 2**31 - 1)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
@@ -50,6 +59,7 @@ RECORDS = st.builds(
     discriminator_params=WHOLE,
     hyperparameters=st.dictionaries(NAMES, st.booleans() | st.integers() | NUMBER | st.text(max_size=9), max_size=4),
     metrics=st.dictionaries(NAMES, NUMBER, max_size=3),
+    flags=st.lists(NAMES | st.sampled_from(sorted(FLAG_MEANINGS)), max_size=3).map(tuple),
     message=st.none() | st.text(max_size=20),
     executions=st.lists(EXECUTIONS, max_size=3).map(tuple),
 )
@@ -133,6 +143,11 @@ DAMAGES: list[tuple[bytes | dict[str, Any], str]] = [
     ({"hyperparameters": {"a": None}}, "'hyperparameters' should be an object"),
     ({"hyperparameters": {"a": float("inf")}}, "'hyperparameters' should be an object"),
     ({"metrics": {"fcd": "x"}}, "'metrics' should be an object of finite numbers"),
+    ({"flags": "collapsed"}, "'flags' should be a list of texts, got 'collapsed'"),
+    ({"flags": ["collapsed", 3]}, "'flags' should be a list of texts"),
+    ({"flags": {"collapsed": True}}, "'flags' should be a list of texts"),
+    ({"flags": [["collapsed"]]}, "'flags' should be a list of texts"),
+    ({"flags": False}, "'flags' should be a list of texts"),
     ({"message": 3}, "'message' should be text"),
     ({"executions": {}}, "'executions' should be a list"),
     ({"executions": [3]}, "expected a JSON object, got 3"),
@@ -157,7 +172,7 @@ def test_a_damaged_record_costs_only_its_own_trial(tmp_path: Path, damage: bytes
     assert rank(read.trials, "min") == [(1, good), (None, bad)]
 
 
-@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema"}))
+@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema", "flags"}))
 def test_an_incomplete_record_is_unreadable(tmp_path: Path, key: str) -> None:
     content = record_json()
     del content[key]
@@ -167,6 +182,26 @@ def test_an_incomplete_record_is_unreadable(tmp_path: Path, key: str) -> None:
     (folder / "record.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match=f"it has no '{key}'"):
         assert read_project(project).trials[0].status == "UNREADABLE"
+
+
+def test_a_record_of_an_earlier_version_has_no_flags(tmp_path: Path) -> None:
+    content = record_json()
+    del content["flags"]
+    (trial,) = read_project(write_project(tmp_path / "demo", content)).trials
+    assert (trial.status, trial.flags) == ("COMPLETED", ())
+    assert trial.to_json()["flags"] == []
+
+
+def test_flags_that_only_a_newer_version_knows_are_kept(tmp_path: Path) -> None:
+    (trial,) = read_project(write_project(tmp_path / "demo", record_json(flags=["collapsed", "blurred"]))).trials
+    assert (trial.status, trial.flags) == ("COMPLETED", ("collapsed", "blurred"))
+    write_record(trial.folder, trial)
+    assert json.loads((trial.folder / "record.json").read_text())["flags"] == ["collapsed", "blurred"]
+
+
+def test_every_flag_that_can_be_raised_has_a_meaning() -> None:
+    assert tuple(FLAG_MEANINGS) == FLAGS
+    assert all(meaning.endswith(".") for meaning in FLAG_MEANINGS.values())
 
 
 def test_a_record_that_is_a_folder_is_unreadable(tmp_path: Path) -> None:
@@ -242,6 +277,7 @@ def test_a_damaged_search_json_is_warned_of(tmp_path: Path, content: bytes) -> N
     with pytest.warns(UserWarning, match=r"search\.json"):
         read = read_project(project)
     assert (read.objective, read.direction, read.metrics, read.space, read.floor) == ("fcd", "min", [], [], None)
+    assert read.rung_metrics == []
     assert [trial.trial_id for _, trial in rank(read.trials, read.direction)] == ["0001", "0000"]
 
 
@@ -255,6 +291,8 @@ def test_a_damaged_search_json_is_warned_of(tmp_path: Path, content: bytes) -> N
         ("space", {"hyperparameters": [{"kind": "Int"}]}),
         ("metrics", "fcd"),
         ("metrics", [1]),
+        ("rung_metrics", "fcd"),
+        ("rung_metrics", [None]),
         ("classifier", None),
     ],
 )

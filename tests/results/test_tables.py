@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from project_folders import (
     HISTORY,
     METRICS,
+    RUNG_METRICS,
     SPACE,
     failed_json,
     record_json,
@@ -24,7 +25,7 @@ from project_folders import (
 from tuner_gan import files, results
 from tuner_gan.errors import ConfigError, ProjectError, SelectionError
 from tuner_gan.results.display import render
-from tuner_gan.results.records import read_project
+from tuner_gan.results.records import FLAG_MEANINGS, read_project
 from tuner_gan.results.tables import COLUMNS, Column, select, trials_table
 
 TIME = "datetime64[us, UTC]"
@@ -56,6 +57,7 @@ TRIALS = {
     "metric.coverage": "Float64",
     "checkpoint": "string",
     "samples": "string",
+    "flags": "string",
     "message": "string",
 }
 METRIC_DTYPES = {f"metric.{name}": "Float64" for name in METRICS}
@@ -77,7 +79,7 @@ HISTORY_DTYPES = {
     "seconds": "Float64",
     "d_loss": "Float64",
     "g_loss": "Float64",
-    **METRIC_DTYPES,
+    **{f"metric.{name}": "Float64" for name in RUNG_METRICS},
 }
 
 
@@ -107,15 +109,17 @@ def test_columns_and_dtypes_are_the_same_in_every_search(tmp_path: Path, records
 
 
 def test_every_fixed_column_is_documented_in_its_place() -> None:
-    def expand(columns: tuple[Column, ...], hps: list[str]) -> list[str]:
-        stars = {"hp.*": hps, "metric.*": list(METRIC_DTYPES)}
+    def expand(columns: tuple[Column, ...], hps: list[str], metrics: list[str] = METRICS) -> list[str]:
+        stars = {"hp.*": hps, "metric.*": [f"metric.{name}" for name in metrics]}
         return [name for column in columns for name in stars.get(column.name, [column.name])]
 
     assert expand(COLUMNS["trials"], [name for name in TRIALS if name.startswith("hp.")]) == list(TRIALS)
     assert expand(COLUMNS["executions"], []) == list(EXECUTIONS)
-    assert expand(COLUMNS["history"], []) == list(HISTORY_DTYPES)
+    assert expand(COLUMNS["history"], [], RUNG_METRICS) == list(HISTORY_DTYPES)
     assert expand(COLUMNS["importance"], []) == ["name", "importance", "std"]
     assert all(column.meaning and column.dtype for columns in COLUMNS.values() for column in columns)
+    (flags,) = (column.meaning for column in COLUMNS["trials"] if column.name == "flags")
+    assert all(flag in flags for flag in FLAG_MEANINGS)
 
 
 def test_values_of_a_trial(tmp_path: Path) -> None:
@@ -137,6 +141,13 @@ def test_values_of_a_trial(tmp_path: Path) -> None:
     assert table["checkpoint"].isna().tolist() == [False, True, True]
     assert table["message"].tolist() == [pd.NA, pd.NA, "generator loss is NaN at epoch 3"]
     assert table["executions"].tolist() == [1, 1, 0]
+
+
+def test_flags_are_one_text(tmp_path: Path) -> None:
+    flags = [["memorising", "collapsed"], [], ["blurred"]]
+    records = [record_json(f"000{i}", score=i / 10, flags=flag) for i, flag in enumerate(flags)]
+    table = results.load(write_project(tmp_path / "demo", *records)).trials()
+    assert table["flags"].tolist() == ["memorising, collapsed", pd.NA, "blurred"]
 
 
 def test_paths_start_as_the_folder_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +266,52 @@ def test_executions_and_history(tmp_path: Path) -> None:
     assert dtypes(found.history("0001")) == HISTORY_DTYPES
 
 
+HEADER = "execution,epoch,step,seconds,d_loss,g_loss"
+
+
+@pytest.mark.parametrize(
+    ("announced", "header", "expected"),
+    [
+        (["kid", "fcd"], "metric.fcd", ["kid", "fcd"]),
+        (["fcd"], "metric.mind,metric.fcd,metric.kid", ["fcd", "kid", "mind"]),
+        (["fcd", "kid"], "metric.mind", ["fcd", "kid", "mind"]),
+        (["fcd"], "", ["fcd"]),
+        ([], "metric.kid", ["kid"]),
+        ([], "", []),
+        (None, "metric.mind,metric.coverage", [*METRICS, "mind"]),
+    ],
+    ids=["fewer", "more", "others", "none in the file", "none announced", "none at all", "an earlier version"],
+)
+def test_history_has_the_metrics_of_the_rungs_and_what_else_was_found(
+    tmp_path: Path, announced: list[str] | None, header: str, expected: list[str]
+) -> None:
+    names = header.split(",") if header else []
+    rows = [",".join(["0,1,93,1.5,0.7,0.9", *(cell for _ in names)]) for cell in ("0.5", "")]
+    project = write_project(tmp_path / "demo", rung_metrics=announced)
+    if announced is None:
+        search = json.loads((project / "search.json").read_text())
+        del search["rung_metrics"]
+        (project / "search.json").write_text(json.dumps(search))
+    write_trial(project, record_json("0000"), "\n".join([",".join([HEADER, *names]), *rows, ""]))
+    history = results.load(project).history()
+    assert [name for name in history.columns if name.startswith("metric.")] == [f"metric.{name}" for name in expected]
+    for name in expected:
+        assert str(history[f"metric.{name}"].dtype) == "Float64"
+        assert history[f"metric.{name}"].tolist() == ([0.5, pd.NA] if f"metric.{name}" in names else [pd.NA, pd.NA])
+    # What a search measures at its end only is no column of the history, but one of the trials.
+    assert "metric.class_kl" in results.load(project).trials()
+
+
+def test_trials_of_one_project_may_have_different_metrics_in_their_histories(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "demo", rung_metrics=["fcd"])
+    write_trial(project, record_json("0000"), f"{HEADER},metric.fcd\n0,1,93,1.5,0.7,0.9,0.25\n")
+    write_trial(project, record_json("0001"), f"{HEADER},metric.kid\n0,1,93,1.5,0.7,0.9,0.5\n")
+    write_trial(project, record_json("0002"), f"{HEADER}\n0,1,93,1.5,0.7,0.9\n")
+    history = results.load(project).history()
+    assert history["metric.fcd"].tolist() == [0.25, pd.NA, pd.NA]
+    assert history["metric.kid"].tolist() == [pd.NA, 0.5, pd.NA]
+
+
 def test_load_reads_once(tmp_path: Path) -> None:
     project = write_project(tmp_path / "demo", record_json("0000"))
     found = results.load(project)
@@ -370,6 +427,7 @@ def generated(draw: st.DrawFn) -> list[dict[str, Any]]:
             score=draw(NUMBERS),
             duration_s=draw(st.none() | NUMBERS),
             seed=draw(st.none() | st.integers(0, 2**31 - 1)),
+            flags=draw(st.lists(st.sampled_from(["memorising", "collapsed", "blurred"]), max_size=3)),
             message=draw(st.none() | TEXT),
             hyperparameters=draw(values),
             metrics=draw(st.dictionaries(st.sampled_from(METRICS), NUMBERS)),
@@ -396,6 +454,7 @@ def test_tables_and_csv_keep_values_and_dtypes(
         record = records[int(str(row["trial_id"]))]
         for name in ("status", "score", "duration_s", "seed", "message"):
             assert record[name] == (None if row[name] is pd.NA else row[name])
+        assert record["flags"] == ([] if row["flags"] is pd.NA else row["flags"].split(", "))
         for name in TRIALS:
             kind, _, key = name.partition(".")
             if key:

@@ -83,6 +83,10 @@ class TinySpace:
 class MeanQuality(QualityEvaluator):
     """Scores a generator by the distance between mean images: nothing to train, the interface of the real one."""
 
+    objective = "fcd"
+    second_fit_s = 0.0
+    second_metrics = ("second_fcd",)
+
     def __init__(self, images: npt.NDArray[np.uint8], fingerprint: str = "c" * 64) -> None:
         self.mean = images.mean(axis=0) / 255
         self.card = {
@@ -97,6 +101,10 @@ class MeanQuality(QualityEvaluator):
     @property
     def metrics(self) -> tuple[str, ...]:
         return ("fcd", "brightness")
+
+    @property
+    def rung_metrics(self) -> tuple[str, ...]:
+        return self.metrics
 
     @property
     def floor(self) -> dict[str, float]:
@@ -116,6 +124,12 @@ class MeanQuality(QualityEvaluator):
             "fcd": float(np.square(images.mean(axis=0) - self.mean).mean()),
             "brightness": float(images.mean()),
         }
+
+    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+        return self.score(images) | ({"second_fcd": 0.0} if second else {})
+
+    def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
+        return ()
 
     def save(self, directory: str | Path) -> None:
         folder = Path(directory) / files.CLASSIFIER_DIR

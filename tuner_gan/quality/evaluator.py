@@ -5,30 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 import warnings
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits
-from tuner_gan.errors import ProjectError, QualityError
+from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, closest
 from tuner_gan.images import images_from_latents
 from tuner_gan.quality import metrics
+from tuner_gan.quality.catalogue import OBJECTIVES, SECOND
 from tuner_gan.quality.classifier import Images, ReferenceClassifier, damaged, inference_batch, read_card
-
-Floats = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.int64]
+from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
+from tuner_gan.quality.guards import find_flags
+from tuner_gan.quality.reference import Floats, Outputs, Reference
+from tuner_gan.quality.second import SecondOpinion
 
 FEWEST_SAMPLES, MOST_SAMPLES = 500, 2_000
 LARGEST_BIAS = 0.1
 """Above this share of the reference variance, `fit` warns that the score of a perfect generator is far from 0."""
 DEAD = 1e-6
 """A feature is dead when its variance is below this share of the mean variance."""
+CHUNK = 4_096
+"""Images whose features are held at a time beyond those that are compared pair by pair."""
 
 
 class QualityEvaluator:
@@ -37,35 +41,53 @@ class QualityEvaluator:
     Make one with `fit` or `load`.
 
     Attributes:
-        objective: name of the metric that a search minimises.
-        direction: "min": smaller is better.
-        classifier: the frozen `ReferenceClassifier`.
+        objective: name of the metric that a search ranks by.
+        classifier: the frozen `ReferenceClassifier`, or the user's own `FeatureExtractor`.
         samples: images generated for each score, the same for all trials, because the scores of different numbers of
             images cannot be compared: as many as there are reference images, but 500 to 2,000.
         seed: of the classifier and of the latents.
         card: what `card.json` holds, `floor`, `accuracy`, `effective_rank`, `dead_units` and `sampling_bias` among it.
     """
 
-    objective = "fcd"
-    direction = "min"
-
     def __init__(
-        self, classifier: ReferenceClassifier, reference: Floats, class_counts: Counts, card: dict[str, Any]
+        self,
+        classifier: ReferenceClassifier | FeatureExtractor,
+        reference: Reference,
+        card: dict[str, Any],
+        objective: str = "fcd",
     ) -> None:
         self.classifier = classifier
-        self.samples: int = card["samples"]
+        self.objective = objective
+        self.samples: int = reference.samples
         self.seed: int = card["seed"]
         self.card = card
         self._reference = reference
-        self._class_counts = class_counts
         self._latents: dict[int, Floats] = {}
+        self._data: DataSplits | None = None
+        self._folder: Path | None = None
+        self._second: SecondOpinion | None = None
+        _check_objective(objective, self.metrics)
+
+    @property
+    def direction(self) -> str:
+        """`"min"` when less of the objective is better, `"max"` when more is."""
+        return OBJECTIVES[self.objective]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the scores, in the order of tables; the two that need classes are left out without labels."""
-        if self.classifier.kind == "rotation":
-            return ("fcd", "coverage")
-        return ("fcd", "classifier_score", "class_kl", "coverage")
+        """Names of the scores of `evaluate`, in the order of tables; those of classes are left out without labels."""
+        return self._reference.names
+
+    @property
+    def rung_metrics(self) -> tuple[str, ...]:
+        """Names of the scores of `score`, which are cheap enough for every rung."""
+        return self._reference.cheap_names
+
+    @property
+    def second_metrics(self) -> tuple[str, ...]:
+        """Names of the scores that a second classifier adds."""
+        has_classes = self._reference.class_counts is not None
+        return tuple(name for name, metric in SECOND.items() if has_classes or not metric.needs_classes)
 
     @property
     def floor(self) -> dict[str, float]:
@@ -77,8 +99,10 @@ class QualityEvaluator:
         """SHA-256 (hexadecimal) of all that a score depends on; scores of different fingerprints cannot be compared."""
         fixed = [self.classifier.fingerprint, self.card["data_fingerprint"], self.seed, self.samples, *self.metrics]
         digest = hashlib.sha256(json.dumps(fixed).encode())
-        digest.update(np.ascontiguousarray(self._reference, "<f4").tobytes())
-        digest.update(np.ascontiguousarray(self._class_counts, "<i8").tobytes())
+        for features in (self._reference.features, self._reference.train):
+            digest.update(np.ascontiguousarray(features, "<f4").tobytes())
+        if self._reference.class_counts is not None:
+            digest.update(np.ascontiguousarray(self._reference.class_counts, "<i8").tobytes())
         return digest.hexdigest()
 
     @property
@@ -87,119 +111,216 @@ class QualityEvaluator:
         return self.classifier.image_shape
 
     @classmethod
-    def fit(cls, data: DataSplits, directory: str | Path, *, seed: int = 0) -> QualityEvaluator:
+    def fit(
+        cls,
+        data: DataSplits,
+        directory: str | Path | None = None,
+        *,
+        seed: int = 0,
+        objective: str = "fcd",
+        features: keras.Model | FeatureExtractor | str | Path | None = None,
+        samples: int | None = None,
+    ) -> QualityEvaluator:
         """Trains the classifier of a project, or reads the one that the project already has.
 
         Args:
             data: disjoint splits: the classifier learns from `train`, `reference` is what generated images are
                 compared with, `holdout` gives accuracy and floor.
-            directory: the project folder; `directory/classifier/` is read or written.
+            directory: the project folder; `directory/classifier/` is read or written. None keeps all in memory.
             seed: of the classifier and of the latents, >= 0.
+            objective: `"fcd"`, `"kid"`, `"coverage"`, `"mind"` or `"classifier_score"`.
+            features: instead of a classifier of the project's own, any Keras model from images, float32
+                `[N, H, W, C]` in 0..255, to features `[N, d]`; or the path of a .keras file with one; or the name of a
+                `keras.applications` network, with its ImageNet weights. Scores of classes are left out then.
+            samples: images that are generated for each score and compared pair by pair; None for as many as there
+                are reference images, but 500 to 2,000.
 
         Raises:
+            ConfigError: another objective, or one that needs labels where there are none.
             ProjectError: the folder holds a classifier of other data or of another seed, or a damaged one, or cannot
                 be written.
+            QualityError: `features` cannot be used.
 
         Warns:
-            UserWarning: so few reference images that even a perfect generator would score above 0.1.
+            UserWarning: the objective is `"classifier_score"`, or so few reference images that even a perfect generator
+                would score above 0.1.
 
         Example:
             >>> quality = QualityEvaluator.fit(datasets.load("digits").split(seed=0), "runs/digits")
             >>> quality.score(generator)["fcd"]
         """
-        folder = Path(directory) / files.CLASSIFIER_DIR
-        if (folder / files.CARD).exists():
-            evaluator = cls.load(directory)
-            _check_same(folder, evaluator.card, data, seed)
+        _check_objective(objective, OBJECTIVES)
+        extractor = None if features is None else make_extractor(features, data.image_shape)
+        folder = None if directory is None else Path(directory) / files.CLASSIFIER_DIR
+        if folder is not None and (folder / files.CARD).exists():
+            evaluator = cls.load(folder.parent, objective=objective)
+            _check_same(folder, evaluator, data, seed, extractor, samples)
         else:
-            files.create_folder(folder)
-            evaluator = cls._train(data, seed)
-            evaluator.save(directory)
-        bias = evaluator.card["sampling_bias"]
-        if bias > LARGEST_BIAS:
-            warnings.warn(
-                f"{len(data.reference)} reference images are few: a perfect generator is expected to score fcd "
-                f"{bias:.2f}, not 0; compare scores with the floor {evaluator.floor['fcd']:.2f}, or add images.",
-                UserWarning,
-                stacklevel=2,
-            )
+            if folder is not None:
+                files.create_folder(folder)
+            evaluator = cls._train(data, seed, objective, extractor, samples)
+            if folder is not None:
+                evaluator.save(folder.parent)
+        evaluator._data = data
+        evaluator._folder = folder
+        evaluator._warn()
         return evaluator
 
     @classmethod
-    def _train(cls, data: DataSplits, seed: int) -> QualityEvaluator:
-        classifier = ReferenceClassifier.fit(data.train, data.holdout, seed=seed)
-        reference, logits = classifier.predict(data.reference.images)
-        class_counts = np.bincount(logits.argmax(axis=1), minlength=classifier.num_classes)
-        samples = min(max(len(reference), FEWEST_SAMPLES), MOST_SAMPLES)
-        variance = reference.var(axis=0, dtype=np.float64)
+    def _train(
+        cls, data: DataSplits, seed: int, objective: str, extractor: FeatureExtractor | None, samples: int | None
+    ) -> QualityEvaluator:
+        started = time.monotonic()
+        classifier = extractor or ReferenceClassifier.fit(data.train, data.holdout, seed=seed)
+        fit_s = time.monotonic() - started
+        # The objective is checked before the slow part where that needs no classifier, and after it for classes.
+        features, logits = _predict(classifier, data.reference.images)
+        counts = None if logits is None else np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
+        samples = samples or min(max(len(features), FEWEST_SAMPLES), MOST_SAMPLES)
+        train = _predict(classifier, data.train.images)[0]
+        variance = features.var(axis=0, dtype=np.float64)
         card: dict[str, Any] = {
             "data_name": data.name,
             "data_fingerprint": data.fingerprint,
             "image_shape": list(data.image_shape),
-            "reference_images": len(reference),
+            "reference_images": len(features),
             "seed": seed,
             "samples": samples,
-            "effective_rank": metrics.effective_rank(reference),
+            "fit_s": round(fit_s, 3),
+            "effective_rank": metrics.effective_rank(features),
             "dead_units": int(np.count_nonzero(variance < DEAD * variance.mean())),
-            "sampling_bias": metrics.relative_sampling_bias(reference, samples),
+            "sampling_bias": metrics.relative_sampling_bias(features, samples),
         }
-        evaluator = cls(classifier, reference, class_counts, card)
-        chosen = np.random.default_rng(seed).permutation(len(data.holdout))[:samples]
-        card["floor"] = evaluator.evaluate(data.holdout.images[np.sort(chosen)])
+        evaluator = cls(classifier, Reference(features, train, counts, samples), card, objective)
+        card["floor"] = evaluator.evaluate(_chosen(data, seed, samples))
         card["fingerprint"] = evaluator.fingerprint
         evaluator.card = {**classifier.card(), **card}
         return evaluator
 
-    def evaluate(self, images: Images) -> dict[str, float]:
-        """Scores images.
-
-        Coverage compares with as many reference images as are generated for a score, at most; the Frechet distance
-        with all of them. Classes are balanced against what the classifier says of the reference images, so that its
-        own errors cancel, with half a count added to every class.
-
-        Args:
-            images: uint8 `[N, H, W, C]`, N >= 2; scores are comparable for equal N only, which is `samples`.
-
-        Returns:
-            A number for each name in `metrics`.
-
-        Raises:
-            QualityError: another shape or dtype, fewer than two images, or images that are all the same.
-        """
-        features, logits = self.classifier.predict(images)
-        if len(images) > 1 and (images == images[0]).all():
-            raise QualityError(
-                f"all {len(images)} images are the same: the generator has collapsed to a constant, which has no score."
+    def _warn(self) -> None:
+        if self.objective == "classifier_score":
+            warnings.warn(
+                "classifier_score is blind to copies of training images, to a few images repeated within each class "
+                "and to noise that fools the classifier: rank by fcd unless you know why not.",
+                UserWarning,
+                stacklevel=3,
             )
-        scores = {
-            "fcd": metrics.relative_frechet_distance(self._reference, features),
-            "coverage": metrics.coverage(self._reference[: self.samples], features),
-        }
-        if self.classifier.kind == "classifier":
-            scores["classifier_score"] = metrics.classifier_score(logits)
-            scores["class_kl"] = metrics.class_kl(logits.argmax(axis=1), self._class_counts + 0.5)
-        return {name: scores[name] for name in self.metrics}
+        bias = self.card["sampling_bias"]
+        if bias > LARGEST_BIAS and self.objective in ("fcd", "mind"):
+            warnings.warn(
+                f"{self.card['reference_images']} reference images are few: a perfect generator is expected to score "
+                f"fcd {bias:.2f}, not 0; compare scores with the floor {self.floor['fcd']:.2f}, add images, or rank by "
+                "kid, which has no such bias.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def score(self, generator: keras.Model) -> dict[str, float]:
-        """Generates `samples` images from the project's fixed latents and scores them.
+        """Generates `samples` images from the project's fixed latents and gives them the scores of every rung.
 
         Args:
             generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1]; called in inference mode.
 
         Returns:
-            A number for each name in `metrics`.
+            A number for each name in `rung_metrics`.
 
         Raises:
-            QualityError: NaN or infinity in the output, images of another shape, or images that are all the same.
+            DegenerateError: NaN or infinity in the output, or images that are all the same.
+            QualityError: images of another shape.
         """
+        return self._reference.score(self._outputs(self._generate(generator)))
+
+    def evaluate(self, images: Images | keras.Model, *, second: bool = False) -> dict[str, float]:
+        """Gives images every score.
+
+        The Frechet distance compares all images with all reference images; scores that compare pair by pair take
+        `samples` of each at most, the first ones; those that look for copies take the whole training set.
+
+        Args:
+            images: uint8 `[N, H, W, C]`, N >= 2, or a generator, whose images of the project's fixed latents are
+                taken. Scores are comparable for equal N only, which is `samples` for a generator.
+            second: whether to ask a second classifier of another seed, too, which adds `second_metrics`. It is trained
+                when the project has none yet; an evaluator that was loaded without images cannot.
+
+        Returns:
+            A number for each name in `metrics`, and in `second_metrics` if asked for. Fewer images than two more than
+            there are features have no `fcd_infinity`.
+
+        Raises:
+            DegenerateError: NaN or infinity in a generator's output, or images that are all the same.
+            QualityError: another shape or dtype, fewer than six images, or no second classifier can be trained.
+        """
+        if not isinstance(images, np.ndarray):
+            images = self._generate(images)
+        scores = self._reference.evaluate(self._outputs(images))
+        if second:
+            scores |= self._second_opinion().score(images)
+        return scores
+
+    def flags(self, scores: Mapping[str, float], count: int | None = None) -> tuple[str, ...]:
+        """Names what is wrong with images by the scores that `evaluate` gave them; empty for nothing found.
+
+        Args:
+            scores: what `evaluate` returned; without those of a second classifier, no image is called adversarial.
+            count: of the images; None for `samples`, as a generator makes.
+        """
+        return find_flags(scores, self.floor, min(count or self.samples, self.samples))
+
+    def _generate(self, generator: keras.Model) -> Images:
         latents = self._fixed_latents(int(generator.input_shape[-1]))
-        return self.evaluate(images_from_latents(generator, latents, inference_batch(self.image_shape)))
+        return images_from_latents(generator, latents, inference_batch(self.image_shape))
+
+    def _outputs(self, images: Images) -> Outputs:
+        moments: metrics.Moments | None = None
+        kept, every = [], []
+        for start in range(0, len(images), CHUNK):
+            features, logits = _predict(self.classifier, images[start : start + CHUNK])
+            part = metrics.Moments.of(features)
+            moments = part if moments is None else moments.merge(part)
+            kept.append(features[: max(0, self.samples - start)])
+            if logits is not None:
+                every.append(logits)
+        if moments is None or moments.count < 2:
+            raise QualityError(f"images must be at least 2, got {len(images)}.")
+        if (images == images[0]).all():
+            raise DegenerateError(
+                f"all {len(images)} images are the same: the generator has collapsed to a constant, "
+                "which has no score.",
+                "constant",
+            )
+        return Outputs(np.concatenate(kept), moments, np.concatenate(every) if every else None)
 
     def _fixed_latents(self, size: int) -> Floats:
         if size not in self._latents:
             rng = np.random.default_rng([self.seed, size])
             self._latents[size] = rng.standard_normal((self.samples, size), dtype=np.float32)
         return self._latents[size]
+
+    def _second_opinion(self) -> SecondOpinion:
+        folder = None if self._folder is None else self._folder / files.SECOND_DIR
+        if self._second is None and folder is not None and (folder / files.CARD).exists():
+            self._second = SecondOpinion.load(folder)
+        if self._second is None:
+            if self._data is None:
+                raise QualityError(
+                    "a second classifier has to be trained, but this evaluator was loaded without images: make it "
+                    "with QualityEvaluator.fit."
+                )
+            holdout = _chosen(self._data, self.seed, self.samples)
+            self._second = SecondOpinion.fit(self._data, holdout, self.seed + 1)
+            self.card["floor"] |= self._second.floor
+            if folder is not None:
+                self._second.save(folder)
+                files.write_json(folder.parent / files.CARD, self.card)
+        return self._second
+
+    @property
+    def second_fit_s(self) -> float:
+        """Seconds that the first second opinion will take beyond its scores, about; 0 when its classifier is there."""
+        there = self._second is not None or (
+            self._folder is not None and (self._folder / files.SECOND_DIR / files.CARD).exists()
+        )
+        return 0.0 if there else float(self.card["fit_s"])
 
     def save(self, directory: str | Path) -> None:
         """Writes `directory/classifier/`, the card last, so that an interrupted write leaves no card.
@@ -210,54 +331,84 @@ class QualityEvaluator:
         folder = Path(directory) / files.CLASSIFIER_DIR
         files.create_folder(folder)
         (folder / files.CARD).unlink(missing_ok=True)
-        with files.replacing(folder / files.REFERENCE) as path:
-            np.savez(path, features=self._reference, class_counts=self._class_counts)
+        self._reference.save(folder)
         self.classifier.save(folder, self.card)
 
     @classmethod
-    def load(cls, directory: str | Path) -> QualityEvaluator:
+    def load(cls, directory: str | Path, *, objective: str = "fcd") -> QualityEvaluator:
         """Reads `directory/classifier/` and checks it against its card; no images are needed.
 
         Raises:
             ProjectError: a file is missing or damaged, or does not belong to the others.
+            ConfigError: the objective is none of this evaluator's.
         """
         folder = Path(directory) / files.CLASSIFIER_DIR
         card = read_card(folder)
-        classifier = ReferenceClassifier.load(folder)
-        reference, class_counts = _read_reference(folder, classifier)
+        kind = FeatureExtractor if card.get("kind") == "features" else ReferenceClassifier
+        classifier = kind.load(folder)
         try:
-            evaluator = cls(classifier, reference, class_counts, card)
-            fits = evaluator.fingerprint == card["fingerprint"] and set(card["floor"]) == set(evaluator.metrics)
-            fits = fits and math.isfinite(card["sampling_bias"])
+            reference = Reference.load(folder, int(card["samples"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(folder, f"{files.REFERENCE} is missing or cannot be read") from error
+        if reference.features.shape[1:] != (classifier.feature_dim,) or reference.train.ndim != 2:
+            raise damaged(folder, f"{files.REFERENCE} does not fit the classifier")
+        try:
+            evaluator = cls(classifier, reference, card, objective)
+            fits = evaluator.fingerprint == card["fingerprint"] and math.isfinite(card["sampling_bias"])
+            fits = fits and set(evaluator.metrics) <= set(card["floor"])
         except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise damaged(folder, f"{files.CARD} lacks entries or has wrong ones") from error
         if not fits:
             raise damaged(folder, f"{files.REFERENCE} and {files.CARD} do not belong together")
+        evaluator._folder = folder
         return evaluator
 
 
-def _read_reference(folder: Path, classifier: ReferenceClassifier) -> tuple[Floats, Counts]:
-    try:
-        # A file of our own: NumPy leaves one that it opened open when the archive is damaged.
-        with (folder / files.REFERENCE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            reference, class_counts = arrays["features"], arrays["class_counts"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise damaged(folder, f"{files.REFERENCE} is missing or cannot be read") from error
-    if reference.shape[1:] != (classifier.feature_dim,) or class_counts.shape != (classifier.num_classes,):
-        raise damaged(folder, f"{files.REFERENCE} does not fit the classifier")
-    return reference, class_counts
+def _predict(classifier: ReferenceClassifier | FeatureExtractor, images: Images) -> tuple[Floats, Floats | None]:
+    """Features, and logits where there are classes: the turns of a rotation classifier are none."""
+    if isinstance(classifier, FeatureExtractor):
+        return classifier.features(images), None
+    features, logits = classifier.predict(images)
+    return features, logits if classifier.kind == "classifier" else None
 
 
-def _check_same(folder: Path, card: dict[str, Any], data: DataSplits, seed: int) -> None:
+def _chosen(data: DataSplits, seed: int, samples: int) -> Images:
+    """The held-out images that floors are measured with."""
+    chosen = np.random.default_rng(seed).permutation(len(data.holdout))[:samples]
+    return data.holdout.images[np.sort(chosen)]
+
+
+def _check_objective(objective: str, known: Any) -> None:
+    if objective not in OBJECTIVES:
+        raise ConfigError(
+            f"Unknown objective {objective!r}{closest(objective, OBJECTIVES)}: choose one of {', '.join(OBJECTIVES)}."
+        )
+    if objective not in known:
+        raise ConfigError(f"The objective {objective!r} needs labels and a classifier of them: choose fcd or kid.")
+
+
+def _check_same(
+    folder: Path,
+    evaluator: QualityEvaluator,
+    data: DataSplits,
+    seed: int,
+    extractor: FeatureExtractor | None,
+    samples: int | None,
+) -> None:
+    card = evaluator.card
+    advice = "choose another project folder, or overwrite the project."
     # The seed first: the fingerprint of a split depends on it.
     if card["seed"] != seed:
-        raise ProjectError(
-            f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: choose another project "
-            "folder, or overwrite the project."
-        )
+        raise ProjectError(f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: {advice}")
     if card["data_fingerprint"] != data.fingerprint:
         raise ProjectError(
             f"{folder} holds a classifier of other data ({card['data_name']!r}, fingerprint "
-            f"{card['data_fingerprint'][:12]}; asked for {data.name!r}, fingerprint {data.fingerprint[:12]}): choose "
-            "another project folder, or overwrite the project."
+            f"{card['data_fingerprint'][:12]}; asked for {data.name!r}, fingerprint {data.fingerprint[:12]}): {advice}"
         )
+    stored, wanted = card["kind"] == "features", extractor is not None
+    if stored != wanted or (extractor is not None and extractor.fingerprint != evaluator.classifier.fingerprint):
+        raise ProjectError(f"{folder} holds another feature extractor than the one asked for: {advice}")
+    if samples not in (None, evaluator.samples):
+        raise ProjectError(f"{folder} compares {evaluator.samples} images, asked for {samples}: {advice}")

@@ -15,7 +15,7 @@ import keras
 import keras_tuner
 
 from tuner_gan import files
-from tuner_gan.errors import ProjectError
+from tuner_gan.errors import DegenerateError, ProjectError
 from tuner_gan.images import generate_images, save_grid
 from tuner_gan.results.records import ExecutionRecord
 
@@ -75,10 +75,12 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_score: float | None = None
         self.best_epoch: int | None = None
         self.best_metrics: dict[str, float] = {}
+        self.flags: tuple[str, ...] = ()
         self.last_epoch = 0
         self.out_of_time = False
         self._best_elsewhere = best_elsewhere
         self._latest: dict[str, float] = {}
+        self._best_weights: list[Any] = []
         self._started = time.monotonic()
         self._seconds = 0.0
 
@@ -101,7 +103,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         for name, value in losses.items():
             if not math.isfinite(value):
                 side = "discriminator" if name == "d_loss" else "generator"
-                raise keras_tuner.errors.FailedTrialError(f"{side} loss is {value} at epoch {self.last_epoch}")
+                raise DegenerateError(f"{side} loss is {value}", "diverged")
         metrics: dict[str, float] = {}
         # Every epoch, the first among them, carries the latest score, so that callbacks always find it.
         if not self._latest or is_rung(self.last_epoch, self.epochs) or self.model.stop_training:
@@ -115,7 +117,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 "step": int(self.model.steps),
                 "seconds": round(self._seconds, 3),
                 **losses,
-                **{f"metric.{name}": metrics.get(name) for name in self.quality.metrics},
+                **{f"metric.{name}": metrics.get(name) for name in self.quality.rung_metrics},
             }
         )
         with fatal_when_unwritable():
@@ -125,12 +127,23 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         metrics = self.quality.score(self.model.ema_generator)
         score = metrics[self.quality.objective]
         if not math.isfinite(score):
-            raise keras_tuner.errors.FailedTrialError(f"{self.quality.objective} is {score} at epoch {self.last_epoch}")
+            raise DegenerateError(f"{self.quality.objective} is {score}", "diverged")
         if self.is_better(score, self.best_score):
             self.best_score, self.best_epoch, self.best_metrics = score, self.last_epoch, metrics
+            self._best_weights = self.model.ema_generator.get_weights()
             if self.is_better(score, self._best_elsewhere):
                 self._write_best()
         return metrics
+
+    def evaluate_best(self, generator: keras.Model) -> None:
+        """Gives the best epoch every score, and its flags.
+
+        Args:
+            generator: of the same architecture; it gets the weights of the best epoch.
+        """
+        generator.set_weights(self._best_weights)
+        self.best_metrics = self.quality.evaluate(generator)
+        self.flags = self.quality.flags(self.best_metrics)
 
     def is_better(self, score: float | None, than: float | None) -> bool:
         """Tells whether a score beats another; any score beats none."""

@@ -17,7 +17,7 @@ import keras
 import keras_tuner
 
 from tuner_gan import files
-from tuner_gan.errors import ProjectError, QualityError
+from tuner_gan.errors import DegenerateError, ProjectError, QualityError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -116,6 +116,8 @@ class TrialRun:
             raise
         except Exception as error:
             message = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
+            if isinstance(error, DegenerateError):
+                self._update(flags=(error.flag,))
             if self._recorders:
                 message = f"{message.rstrip('.')} (after epoch {self._recorders[-1].last_epoch})"
             self._write(FAILED, message)
@@ -169,6 +171,10 @@ class TrialRun:
             )
         if recorder.is_better(recorder.best_score, best):
             self._save_state(gan)
+        self._write(RUNNING)
+        recorder.evaluate_best(gan.ema_generator)  # last of all, because it changes the average
+        flags = [flag for one in self._recorders for flag in one.flags]
+        self._update(flags=tuple(dict.fromkeys(flags)))
         self._write(RUNNING)
 
     def _save_state(self, gan: GAN) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import hashlib
 import io
@@ -27,9 +28,11 @@ from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANErr
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results import load
 from tuner_gan.results.checks import Value
-from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json
+from tuner_gan.results.export import load_generator
+from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json, write_record
 from tuner_gan.search.callbacks import unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
@@ -44,6 +47,10 @@ if TYPE_CHECKING:
 
 ORACLE = "oracle.json"
 """KerasTuner's own state of the oracle."""
+FINALISTS_SHARE = 0.1
+"""Share of a search's time that its finalists' second opinion may take; where it takes more, it is left out."""
+SECONDS_A_FINALIST = 1.5
+"""That the second opinion takes for one of them, about."""
 WORTH_STARTING = 0.5
 """Share of a trial's time limit that must be left to start another one."""
 
@@ -69,6 +76,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions_per_trial: trainings of each trial, from different seeds; its score is their mean.
         seed: integer from 0, from which the seed of every trial and execution is derived.
         baselines: `"all"` to run the two corrected tutorials first, `"none"` not to.
+        finalists: best trials that a second classifier of another seed is asked about at the end of the search, for
+            the metrics `second_*` and the flag `adversarial`; 0 for none.
         directory: folder of projects.
         project_name: folder of this search in it.
         overwrite: whether to delete an earlier search of that name first.
@@ -97,6 +106,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions_per_trial: int = 1,
         seed: int = 0,
         baselines: str = "all",
+        finalists: int = 3,
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
@@ -116,6 +126,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             ("max_epochs", max_epochs, 1),
             ("executions_per_trial", executions_per_trial, 1),
             ("seed", seed, 0),
+            ("finalists", finalists, 0),
             ("max_model_size", max_model_size, 1),
         ):
             if not (value is None and name in ("max_trials", "max_model_size")) and (
@@ -127,9 +138,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
+        self.finalists = finalists
         self._guard = InterruptGuard()
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
+        self._checks_finalists = False
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_project(self.folder)
@@ -281,17 +294,19 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             with _plain_errors(), self._guard:
                 super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with files.search_lock(self.folder), _plain_errors(), self._guard:
-            self._begin(images, epochs, max_time, spent)
-            try:
-                self._run_baselines(images, epochs, callbacks, verbose)
-                super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
-            except _OutOfTimeError:
-                pass
-            finally:
-                with contextlib.suppress(OSError):
-                    self._write_elapsed()
-            self._guard.check()
+        with files.search_lock(self.folder), _plain_errors():
+            with self._guard:
+                self._begin(images, epochs, max_time, spent)
+                try:
+                    self._run_baselines(images, epochs, callbacks, verbose)
+                    super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+                except _OutOfTimeError:
+                    pass
+                finally:
+                    with contextlib.suppress(OSError):
+                        self._write_elapsed()
+                self._guard.check()
+            self._check_finalists()
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
         if failed and len(failed) == len(results.records):
@@ -346,10 +361,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "max_time": max_time,
             "executions_per_trial": self.executions_per_trial,
             "baselines": self.baselines,
+            "finalists": self.finalists,
         }
         self._started = time.monotonic() - spent
         self._elapsed_before = float(self._search["elapsed_s"])
         self._stop_at = None if max_time is None else self._started + max_time - self._elapsed_before
+        self._checks_finalists = self.finalists > 0
+        if self._stop_at is not None and max_time is not None and self.finalists:
+            seconds = self.quality.second_fit_s + self.finalists * SECONDS_A_FINALIST
+            self._checks_finalists = seconds <= FINALISTS_SHARE * max_time
+            self._stop_at -= seconds if self._checks_finalists else 0.0
         self._write_elapsed()
 
     def _write_elapsed(self) -> None:
@@ -391,6 +412,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     callbacks,
                     verbose,
                 )
+
+    def _check_finalists(self) -> None:
+        """Asks the second classifier about the best trials that it has not seen yet."""
+        if not self._checks_finalists:
+            return
+        for record in [one for one in self.results().records if one.status == COMPLETED][: self.finalists]:
+            if set(self.quality.second_metrics) <= record.metrics.keys():
+                continue
+            scores = self.quality.evaluate(load_generator(record.folder / files.GENERATOR), second=True)
+            found = self.quality.flags(scores)
+            record = dataclasses.replace(
+                record,
+                metrics={**record.metrics, **{name: scores[name] for name in self.quality.second_metrics}},
+                flags=tuple(flag for flag in FLAGS if flag in found or flag in record.flags),
+            )
+            write_record(record.folder, record)
 
     def _is_shared(self) -> bool:
         """Tells whether KerasTuner's chief and workers share this search (the KERASTUNER_* variables)."""

@@ -26,13 +26,13 @@ def as_pair(real: npt.ArrayLike, fake: npt.ArrayLike) -> tuple[Array, Array]:
     return a, b
 
 
-def as_features(values: npt.ArrayLike, name: str) -> Array:
-    """One set of features, `[N, d]`, N >= 2."""
+def as_features(values: npt.ArrayLike, name: str, fewest: int = 2) -> Array:
+    """One set of features, `[N, d]`, N >= `fewest`."""
     array = as_array(values, name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise QualityError(f"{name} must have the shape [samples, features], got {shape_of(array)}.")
-    if len(array) < 2:
-        raise QualityError(f"{name} must hold at least 2 samples, got {len(array)}.")
+    if len(array) < fewest:
+        raise QualityError(f"{name} must hold at least {fewest} samples, got {len(array)}.")
     return array
 
 
@@ -60,7 +60,8 @@ def shape_of(array: npt.NDArray[Any]) -> str:
 def total_variance(features: Array) -> float:
     """Trace of the covariance (ddof = 1); features that do not vary are refused."""
     trace = float(features.var(axis=0, ddof=1).sum())
-    if not trace > 0.0:
+    # The mean of equal values is rounded, which leaves them a variance of about 1e-34: only their range tells.
+    if not (trace > 0.0 and np.ptp(features, axis=0).any()):
         raise QualityError(f"the features must vary between samples, got {len(features)} equal ones.")
     return trace
 

@@ -1,0 +1,106 @@
+"""The whole suite for any generator or set of images, whoever made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from tuner_gan.datasets import DataSplits, ImageDataset
+from tuner_gan.errors import DegenerateError
+from tuner_gan.quality.accuracy_score import classification_accuracy_score
+from tuner_gan.quality.catalogue import CAS, EVERY
+from tuner_gan.quality.evaluator import QualityEvaluator
+
+MOST_IMAGES = 10_000
+"""Of a given set, that are compared pair by pair with as many reference images."""
+FEWEST_IMAGES = 30
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        images: their number.
+        scores: by name; empty for images that have none.
+        floor: the same scores of held-out real images.
+        flags: what is wrong with the images; see `tuner_gan.quality.guards`.
+        message: why there are no scores, or None.
+        quality: what they were evaluated with.
+    """
+
+    images: int
+    scores: Mapping[str, float]
+    floor: Mapping[str, float]
+    flags: tuple[str, ...]
+    message: str | None
+    quality: QualityEvaluator
+
+    def table(self) -> pd.DataFrame:
+        """One row a score: metric, value, floor, better (lower, higher or floor) and meaning."""
+        rows = [
+            (name, value, self.floor.get(name), EVERY[name].better, EVERY[name].meaning)
+            for name, value in self.scores.items()
+        ]
+        columns = {"metric": "string", "value": "Float64", "floor": "Float64", "better": "string", "meaning": "string"}
+        return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: images, scores, floor, flags, message, and the card and fingerprint of what scored them."""
+        return {
+            "images": self.images,
+            "flags": list(self.flags),
+            "message": self.message,
+            "scores": dict(self.scores),
+            "floor": {name: value for name, value in self.floor.items() if name in self.scores},
+            "fingerprint": self.quality.fingerprint,
+            "evaluator": {name: value for name, value in self.quality.card.items() if name not in ("floor", "fit_s")},
+        }
+
+
+def evaluate(
+    source: keras.Model | ImageDataset,
+    data: DataSplits,
+    *,
+    against: ImageDataset | None = None,
+    seed: int = 0,
+    features: keras.Model | str | Path | None = None,
+) -> Evaluation:
+    """Gives a generator or a set of images every score, with a classifier trained on real images for the purpose.
+
+    Args:
+        source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
+            are compared pair by pair. Images labelled with the classes of the data get `cas`, too.
+        data: real images. The classifier learns from `train`, in which copies are looked for; the images are compared
+            with `reference`; `holdout` gives the floors.
+        against: real images to compare with instead of `data.reference`.
+        seed: of the classifiers and latents, >= 0.
+        features: instead of the first classifier; see `QualityEvaluator.fit`.
+
+    Raises:
+        QualityError: images of another shape than the data, or fewer than 30.
+    """
+    if against is not None:
+        together = hashlib.sha256(f"{data.fingerprint} against {against.fingerprint}".encode()).hexdigest()
+        data = dataclasses.replace(data, reference=against, fingerprint=together)
+    samples = None if not isinstance(source, ImageDataset) else min(len(source), MOST_IMAGES)
+    quality = QualityEvaluator.fit(data, seed=seed, features=features, samples=samples)
+    images = source.images if isinstance(source, ImageDataset) else source
+    count = len(source) if isinstance(source, ImageDataset) else quality.samples
+    try:
+        scores = quality.evaluate(images, second=True)
+    except DegenerateError as error:
+        return Evaluation(count, {}, quality.floor, (error.flag,), str(error), quality)
+    floor = quality.floor
+    if isinstance(source, ImageDataset) and source.labels is not None and source.class_names == data.train.class_names:
+        scores[CAS] = classification_accuracy_score(source, data.holdout, seed=seed)
+        if features is None:  # the classifier of the data is the same training on real images
+            floor[CAS] = quality.card["accuracy"]
+    return Evaluation(count, scores, floor, quality.flags(scores, count), None, quality)
