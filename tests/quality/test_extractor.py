@@ -334,9 +334,18 @@ def _branched(minuend: str, end: str = "relu") -> keras.Model:
     return keras.Model(image, {"relu": layers.Add()([relu, b]), "b": layers.Add()([b, relu])}[end])
 
 
+def _difference(swapped: bool) -> keras.Model:
+    """A model within a model, whose inputs are given in one order or the other."""
+    image = keras.Input((8, 8, 3))
+    a, b = keras.Input((8, 8, 3), name="a"), keras.Input((8, 8, 3), name="b")
+    inner = keras.Model([b, a] if swapped else [a, b], layers.Subtract()([a, b]))
+    return keras.Model(image, inner([image, layers.ReLU()(image)]))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
+        (lambda: _difference(False), lambda: _difference(True)),
         (lambda: _model(seed=0), lambda: _model(seed=1)),
         (lambda: _plain(layers.Rescaling(1.0)), lambda: _plain(layers.Rescaling(2.0))),
         (lambda: _plain(layers.Rescaling(1.0, offset=1)), lambda: _plain(layers.Rescaling(1.0, offset=2))),
@@ -494,6 +503,14 @@ def test_reversed_channels_and_scales_are_seen_apart(name: str, matrix: Array, o
     got = module._affine(sys.modules[getattr(keras.applications, name).__module__].preprocess_input)
     np.testing.assert_allclose(got[0], matrix, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(got[1], offset, rtol=1e-6)
+
+
+def test_any_affine_map_of_the_channels_is_found() -> None:
+    rng = np.random.default_rng(0)
+    matrix, offset = rng.standard_normal((3, 3)), rng.standard_normal(3)
+    got = module._affine(lambda pixels, data_format: pixels @ matrix + offset)
+    np.testing.assert_allclose(got[0], matrix, rtol=1e-5)
+    np.testing.assert_allclose(got[1], offset, rtol=1e-5)
 
 
 def _network(name: str) -> keras.Model:

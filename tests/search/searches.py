@@ -85,7 +85,8 @@ class MeanQuality(QualityEvaluator):
 
     objective = "fcd"
     second_fit_s = 0.0
-    second_metrics = ("second_fcd",)
+    second_metrics: tuple[str, ...] = ()
+    """None: finalists have nothing to be asked about."""
 
     def __init__(self, images: npt.NDArray[np.uint8], fingerprint: str = "c" * 64) -> None:
         self.mean = images.mean(axis=0) / 255
@@ -126,7 +127,7 @@ class MeanQuality(QualityEvaluator):
         }
 
     def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
-        return self.score(images) | ({"second_fcd": 0.0} if second else {})
+        return self.score(images)
 
     def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
         return ()
@@ -135,6 +136,29 @@ class MeanQuality(QualityEvaluator):
         folder = Path(directory) / files.CLASSIFIER_DIR
         files.create_folder(folder)
         files.write_json(folder / files.CARD, self.card)
+
+
+class FullQuality(MeanQuality):
+    """One score at every rung and another only at the end of a training; finalists get a third one."""
+
+    second_metrics = ("second_fcd",)
+
+    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
+        super().__init__(images)
+        self.asked: list[bool] = []
+        """For each full evaluation, whether the second classifier was asked."""
+
+    @property
+    def rung_metrics(self) -> tuple[str, ...]:
+        return ("fcd",)
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        return {"fcd": super().score(generator)["fcd"]}
+
+    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+        self.asked.append(second)
+        scores = super().score(images)
+        return scores | ({"second_fcd": 2 * scores["fcd"]} if second else {})
 
 
 class EagerHyperModel(GANHyperModel):

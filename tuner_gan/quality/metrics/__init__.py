@@ -14,7 +14,7 @@ Every function refuses NaN, infinity and wrong shapes with a `QualityError`; non
 """
 
 from tuner_gan.quality.metrics.classes import class_kl, classifier_score, mode_count, modified_classifier_score
-from tuner_gan.quality.metrics.copying import authenticity, memorisation
+from tuner_gan.quality.metrics.copying import CopyingTest, authenticity, copying_test, memorisation
 from tuner_gan.quality.metrics.frechet import (
     frechet_distance,
     frechet_distance_from_stats,
@@ -46,6 +46,7 @@ from tuner_gan.quality.metrics.spectrum import effective_rank, vendi_score
 
 __all__ = [
     "BlockEstimate",
+    "CopyingTest",
     "Moments",
     "NeighbourComparison",
     "PrecisionRecall",
@@ -55,6 +56,7 @@ __all__ = [
     "class_kl",
     "classifier_score",
     "compare_neighbours",
+    "copying_test",
     "coverage",
     "effective_rank",
     "expected_coverage",

@@ -1,16 +1,16 @@
 """Which samples can lie near which: certified bounds of all distances, and exact distances of the few that matter.
 
-The distances of all pairs come from one product of matrices, `|x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - x.y`. That is fast
-in float32 and inexact, so it is used as a bound only: the norms are made smaller by more than any rounding error, which
-turns the product into a lower bound, and adding twice as much back gives an upper bound. Bounds decide nearly every
-comparison. The rest is decided by `exact_squares`, from float64 differences, as brute force would.
+The distances of all pairs come from one product of matrices, `|x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - x.y`. That is
+fast in float32 and inexact, so it is used as a bound only: the norms are made smaller by more than any rounding error,
+which turns the product into a lower bound, and adding twice as much back gives an upper bound. Bounds decide nearly
+every comparison. The rest is decided by `exact_squares`, from float64 differences, as brute force would.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -22,13 +22,14 @@ from tuner_gan.quality.metrics.arrays import Array
 
 Indices = npt.NDArray[np.intp]
 Bounds = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-BAND = 250
+BAND = 500
 """Rows of a distance matrix that one thread works on."""
-_CHUNK = 1000
-"""Columns of a tile: 250 x 1000 float32 (1 MB) stay in the cache of a core between the product and the comparisons."""
+_CHUNK = 500
+"""Columns of a tile: 500 x 500 float32 (1 MB) stay in the cache of a core between the product and the comparisons."""
 _BATCH = 2**16
 """Pairs that are handed on together, at least (except the last)."""
 _SAMPLED = 5
@@ -63,6 +64,10 @@ class Pairs(NamedTuple):
     x: Indices
     y: Indices
     lower: Bounds
+
+    def at(self, which: Indices | Flags) -> Pairs:
+        """Some of the pairs, or all in another order."""
+        return Pairs(self.x[which], self.y[which], self.lower[which])
 
 
 def prepare(*sets: Array) -> list[Points]:
@@ -165,10 +170,11 @@ def near_pairs(
     yield join(found)
 
 
-def join(parts: Iterable[Pairs]) -> Pairs:
+def join(parts: Sequence[Pairs]) -> Pairs:
     """Pairs in one."""
-    x, y, lower = zip(*parts, strict=True) if (parts := list(parts)) else ([np.empty(0, np.intp)],) * 3
-    return Pairs(np.concatenate(x), np.concatenate(y), np.concatenate(lower))
+    if not parts:
+        return Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float32))
+    return Pairs(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def blocks(stop: int, size: int, start: int = 0) -> list[slice]:
@@ -180,6 +186,7 @@ def in_threads(work: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Re
     """The results of work that is mostly NumPy, in the order of the tasks, by as many threads as BLAS would use.
 
     Meanwhile BLAS keeps to one thread in each, so that a tile is still in the cache of its core when it is compared.
+    The work must not call `in_threads` itself.
     """
     controller = _controller()
     threads = max((library["num_threads"] for library in controller.info() if library["user_api"] == "blas"), default=1)

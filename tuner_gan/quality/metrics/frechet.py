@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tuner_gan.errors import QualityError
 from tuner_gan.quality.metrics.arrays import Array, as_array, as_features, as_pair, shape_of, total_variance
+from tuner_gan.quality.metrics.distances import in_threads
 from tuner_gan.quality.metrics.moments import Moments
 from tuner_gan.quality.metrics.spectrum import spectrum
 
@@ -180,18 +181,19 @@ def frechet_standard_error(real: npt.ArrayLike, fake: npt.ArrayLike, resamples: 
     # itself and the eigenvalues of [r, r].
     projected, norms = b @ reference.factor, np.einsum("ij,ij->i", b, b)
     count = len(b)
-    rng = np.random.default_rng(seed)
-    distances = []
-    for _ in range(resamples):
-        weights = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
+
+    def resample(number: int) -> float:
+        drawn = np.random.default_rng([seed, number]).integers(0, count, count)
+        weights = np.bincount(drawn, minlength=count).astype(np.float64)
         mean = weights @ b / count
         trace = (weights @ norms - count * (mean @ mean)) / (count - 1)
-        drawn = np.flatnonzero(weights)
-        rows = projected[drawn] * np.sqrt(weights[drawn])[:, None]
+        used = np.flatnonzero(weights)
+        rows = projected[used] * np.sqrt(weights[used])[:, None]
         shift = mean @ reference.factor
         product = (rows.T @ rows - count * np.outer(shift, shift)) / (count - 1)
-        distances.append(np.sum((reference.mean - mean) ** 2) + trace - 2.0 * _trace_of_root(product))
-    return float(np.std(distances, ddof=1)) / total_variance(a)
+        return float(np.sum((reference.mean - mean) ** 2) + trace - 2.0 * _trace_of_root(product))
+
+    return float(np.std(in_threads(resample, range(resamples)), ddof=1)) / total_variance(a)
 
 
 def relative_sampling_bias(real: npt.ArrayLike, samples: int) -> float:

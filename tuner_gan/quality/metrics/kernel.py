@@ -6,6 +6,7 @@ moments. A KID of another kernel, or of features of another classifier, is anoth
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from tuner_gan.errors import QualityError
 from tuner_gan.quality.metrics.arrays import Array, as_pair
+from tuner_gan.quality.metrics.distances import blocks, in_threads
 
 _TILE = (128, 512)
-"""Pairs whose kernel is held at a time, by rows and columns: two such arrays (1 MB) fit a processor's cache."""
+"""Pairs whose kernel a thread holds at a time, by rows and columns: two such arrays (1 MB) fit a processor's cache."""
 _LARGEST = 1e45
 """The kernel has the sixth power of the features; beyond this its sums overflow."""
 _BLOCKS = 20
@@ -54,7 +56,7 @@ def kernel_distance(real: npt.ArrayLike, fake: npt.ArrayLike) -> float:
     References:
         Binkowski et al. 2018, arXiv:1801.01401; the estimate: Gretton et al. 2012, "A kernel two-sample test".
     """
-    return _distance(*_as_pair(real, fake))
+    return _distance(*_as_pair(real, fake), in_threads)
 
 
 def kernel_distance_blocks(real: npt.ArrayLike, fake: npt.ArrayLike, block_size: int | None = None) -> BlockEstimate:
@@ -87,10 +89,10 @@ def kernel_distance_blocks(real: npt.ArrayLike, fake: npt.ArrayLike, block_size:
         raise QualityError(
             f"block_size must be at least 2 and leave two blocks, got {size} for {smaller} samples in the smaller set."
         )
-    blocks = smaller // size
-    pairs = zip(np.array_split(a, blocks), np.array_split(b, blocks), strict=True)
-    values = [_distance(x, y) for x, y in pairs]
-    return BlockEstimate(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(blocks)))
+    number = smaller // size
+    pairs = zip(np.array_split(a, number), np.array_split(b, number), strict=True)
+    values = in_threads(lambda pair: _distance(*pair, _in_turn), pairs)
+    return BlockEstimate(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(number)))
 
 
 def kernel_distance_subsets(
@@ -131,11 +133,11 @@ def kernel_distance_subsets(
             f"subset_size must be in 2..{min(len(a), len(b))}, the size of the smaller set, got {subset_size}."
         )
     generator = np.random.RandomState(2020) if rng is None else rng
-    values = []
+    draws = []
     for _ in range(subsets):
-        y = b[generator.choice(len(b), subset_size, replace=False)]
-        x = a[generator.choice(len(a), subset_size, replace=False)]
-        values.append(_distance(x, y))
+        of_fake = generator.choice(len(b), subset_size, replace=False)
+        draws.append((generator.choice(len(a), subset_size, replace=False), of_fake))
+    values = in_threads(lambda rows: _distance(a[rows[0]], b[rows[1]], _in_turn), draws)
     return SubsetEstimate(float(np.mean(values)), float(np.std(values)))
 
 
@@ -151,52 +153,64 @@ class _Rows(NamedTuple):
     """One set, centred: x = c + u."""
 
     centred: Array
-    """u, `[N, d]`."""
+    """`u / d^(1/2)`, `[N, d]`."""
     shift: Array
     """`c.u / d`, `[N]`."""
 
 
-def _distance(real: Array, fake: Array) -> float:
+_Band = tuple[_Rows, _Rows, slice, float]
+"""Two sets, some rows of the first, and what the sum over their pairs is multiplied with."""
+_Run = Callable[[Callable[[_Band], float], Iterable[_Band]], list[float]]
+
+
+def _in_turn(work: Callable[[_Band], float], bands: Iterable[_Band]) -> list[float]:
+    """In place of `in_threads` where each thread has a distance of its own to compute."""
+    return [work(band) for band in bands]
+
+
+def _distance(real: Array, fake: Array, run: _Run) -> float:
     """The U-statistic, with a kernel that gives the same value but keeps its digits far from the origin.
 
     With `x = c + u`, `y = c + v`, `A = c.c/d + 1`, `s = c.u/d`, `t = c.v/d` and `r = u.v/d` the kernel is
     `(A + s + t + r)^3`. What depends on one argument alone, `(A + s)^3 + (A + t)^3 - A^3`, cancels between the three
-    means; it is left out here, because it is what dwarfs the rest.
+    means. It is left out here, because it is what dwarfs the rest: `3 s t (2 A + s + t) + 3 r (A + s + t + r/2)^2 +
+    r^3 / 4` remains.
     """
     centre = real.mean(axis=0)
     d = len(centre)
     constant = float(centre @ centre) / d + 1.0
-    x, y = (_Rows(a - centre, (a - centre) @ centre / d) for a in (real, fake))
+    x, y = (_Rows((a - centre) / np.sqrt(d), (a - centre) @ centre / d) for a in (real, fake))
     n, m = len(real), len(fake)
-    within_x = (_sum_of_pairs(x, x, constant) - _sum_of_selves(x, constant)) / (n * (n - 1))
-    within_y = (_sum_of_pairs(y, y, constant) - _sum_of_selves(y, constant)) / (m * (m - 1))
-    return within_x + within_y - 2.0 * _sum_of_pairs(x, y, constant) / (n * m)
+    in_x, in_y = 1.0 / (n * (n - 1)), 1.0 / (m * (m - 1))
+    bands = [
+        (one, two, rows, factor)
+        for one, two, factor in ((x, x, in_x), (y, y, in_y), (x, y, -2.0 / (n * m)))
+        for rows in blocks(len(one.shift), _TILE[0])
+    ]
+    all_pairs = sum(run(lambda band: _sum_of_pairs(*band[:3], constant) * band[3], bands))
+    return all_pairs - in_x * _sum_of_selves(x, constant) - in_y * _sum_of_selves(y, constant)
 
 
-def _sum_of_pairs(x: _Rows, y: _Rows, constant: float) -> float:
-    """The sum of the kernel over all pairs: `3 s t (2 A + s + t) + 3 r (A + s + t + r/2)^2 + r^3 / 4`."""
-    s, t = x.shift, y.shift
+def _sum_of_pairs(x: _Rows, y: _Rows, rows: slice, constant: float) -> float:
+    """The sum of that kernel over all pairs of the rows of x and of all y."""
+    s, t = x.shift[rows], y.shift
     total = 3.0 * float(2.0 * constant * s.sum() * t.sum() + (s @ s) * t.sum() + s.sum() * (t @ t))
-    right = y.centred.T / y.centred.shape[1]
-    rows, columns = _TILE
-    memory = np.empty((2, rows * columns))
-    for i in range(0, len(s), rows):
-        left, offsets = x.centred[i : i + rows], (constant + s[i : i + rows])[:, None]
-        for j in range(0, len(t), columns):
-            shape = (len(left), min(columns, len(t) - j))
-            r, other = (part[: shape[0] * shape[1]].reshape(shape) for part in memory)
-            np.matmul(left, right[:, j : j + columns], out=r)
-            np.multiply(r, r, out=other)
-            total += float(np.vdot(r, other)) / 4.0
-            np.multiply(r, 0.5, out=other)
-            other += offsets
-            other += t[j : j + columns]
-            other *= other
-            total += 3.0 * float(np.vdot(r, other))
+    memory = np.empty((2, len(s) * min(_TILE[1], len(t))))
+    for columns in blocks(len(t), _TILE[1]):
+        shape = (len(s), len(t[columns]))
+        r, other = (part[: shape[0] * shape[1]].reshape(shape) for part in memory)
+        np.matmul(x.centred[rows], y.centred[columns].T, out=r)
+        np.multiply(r, r, out=other)
+        total += float(np.vdot(r, other)) / 4.0
+        np.multiply(r, 0.5, out=other)
+        other += (constant + s)[:, None]
+        other += t[columns]
+        other *= other
+        total += 3.0 * float(np.vdot(r, other))
     return total
 
 
 def _sum_of_selves(x: _Rows, constant: float) -> float:
-    """The sum of the same kernel over the pairs of each sample with itself."""
-    s, r = x.shift, np.einsum("ij,ij->i", x.centred, x.centred) / x.centred.shape[1]
+    """The sum of that kernel over the pairs of each sample with itself."""
+    s, r = x.shift, np.einsum("ij,ij->i", x.centred, x.centred)
     return float(np.sum(6.0 * s**2 * (constant + s) + 3.0 * r * (constant + 2.0 * s + r / 2.0) ** 2 + r**3 / 4.0))

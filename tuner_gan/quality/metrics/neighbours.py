@@ -16,6 +16,7 @@ from tuner_gan.quality.metrics.arrays import Array, as_pair
 from tuner_gan.quality.metrics.distances import (
     BAND,
     Bounds,
+    Flags,
     Indices,
     Points,
     blocks,
@@ -25,8 +26,6 @@ from tuner_gan.quality.metrics.distances import (
     prepare,
 )
 from tuner_gan.quality.metrics.radii import Radius, radii
-
-Flags = npt.NDArray[np.bool_]
 
 
 class PrecisionRecall(NamedTuple):
@@ -76,8 +75,7 @@ def compare_neighbours(real: npt.ArrayLike, fake: npt.ArrayLike, k: int = 5) -> 
     _check_k(k, a, "real")
     _check_k(k, b, "fake")
     x, y = prepare(a, b)
-    real_first, real_kth = radii(x, (1, k))
-    fake_first, fake_kth = radii(y, (1, k))
+    (real_first, real_kth), (fake_first, fake_kth) = radii((x, y), (1, k))
     precise, recalled, covered = _flags(b), _flags(a), _flags(a)
     real_beaten, real_tied, fake_beaten, fake_tied = _flags(a), _flags(a), _flags(b), _flags(b)
 
@@ -186,7 +184,7 @@ def coverage(real: npt.ArrayLike, fake: npt.ArrayLike, k: int = 5) -> float:
     a, b = as_pair(real, fake)
     _check_k(k, a, "real")
     x, y = prepare(a, b)
-    (radius,) = radii(x, (k,))
+    ((radius,),) = radii((x,), (k,))
     covered = _flags(a)
 
     def search(rows: slice) -> None:

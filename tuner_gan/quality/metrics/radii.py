@@ -22,7 +22,7 @@ from tuner_gan.quality.metrics.distances import (
     upper_bounds,
 )
 
-_MOST_PAIRS = 2**17
+_MOST_PAIRS = 2**18
 """Near pairs of one band of rows, at most. More of them mean that very many distances are equal, or nearly so."""
 
 
@@ -75,35 +75,43 @@ class Radius:
         return decided
 
 
-def radii(points: Points, orders: Sequence[int]) -> list[Radius]:
-    """For each of the `orders` the distance of every sample to its nearest other sample of that order."""
-    limit = upper_bounds(points, points, max(orders), np.arange(len(points.exact)))
+def radii(sets: Sequence[Points], orders: Sequence[int]) -> list[list[Radius]]:
+    """For each set and each of the `orders` the distance of every sample to its nearest other sample of that order."""
+    found = [(points, _near_pairs(points, max(orders))) for points in sets]
+    return [
+        _exact_radii(points, orders) if near is None else [_radius(near, order) for order in orders]
+        for points, near in zip(sets, in_threads(_sorted, found), strict=True)
+    ]
+
+
+def _near_pairs(points: Points, k: int) -> Pairs | None:
+    """All pairs that can be among the k nearest of their first sample; None if there are too many."""
+    limit = upper_bounds(points, points, k, np.arange(len(points.exact)))
 
     def search(rows: slice) -> Pairs | None:
         found: list[Pairs] = []
-        for x, y, lower in near_pairs(points, rows, points, limit, limit, rows.start):
-            once = x < y
-            x, y, lower = x[once], y[once], np.maximum(lower[once], np.float32(0.0))
-            mine, other = lower <= limit[x], lower <= limit[y]
-            found += [Pairs(x[mine], y[mine], lower[mine]), Pairs(y[other], x[other], lower[other])]
+        for pairs in near_pairs(points, rows, points, limit, limit, rows.start):
+            x, y, lower = pairs.at(pairs.x < pairs.y)
+            lower = np.maximum(lower, np.float32(0.0))
+            found.append(Pairs(x, y, lower).at(lower <= limit[x]))
+            found.append(Pairs(y, x, lower).at(lower <= limit[y]))
             if sum(len(pairs.x) for pairs in found) > _MOST_PAIRS:
                 return None
         return join(found)
 
     found = in_threads(search, blocks(len(points.exact), BAND))
-    pairs = [part for part in found if part is not None]
-    if len(pairs) < len(found):
-        return _exact_radii(points, orders)
-    near = _sorted(points, join(pairs))
-    return [_radius(near, order) for order in orders]
+    parts = [part for part in found if part is not None]
+    return join(parts) if len(parts) == len(found) else None
 
 
-def _sorted(points: Points, pairs: Pairs) -> _Near:
+def _sorted(found: tuple[Points, Pairs | None]) -> _Near | None:
+    points, pairs = found
+    if pairs is None:
+        return None
     # The bits of float32 numbers >= 0 are in the order of the numbers, so one integer sorts by x and lower bound.
-    order = np.argsort(pairs.x << 32 | pairs.lower.view(np.uint32))
-    x, y, lower = (values[order] for values in pairs)
-    starts = np.searchsorted(x, np.arange(len(points.exact) + 1))
-    return _Near(points, Pairs(x, y, lower), lower + points.slack[x] + points.slack[y], starts)
+    pairs = pairs.at(np.argsort(pairs.x << 32 | pairs.lower.view(np.uint32)))
+    starts = np.searchsorted(pairs.x, np.arange(len(points.exact) + 1))
+    return _Near(points, pairs, pairs.lower + points.slack[pairs.x] + points.slack[pairs.y], starts)
 
 
 def _radius(near: _Near, order: int) -> Radius:
@@ -125,10 +133,11 @@ def _exact_radii(points: Points, orders: Sequence[int]) -> list[Radius]:
         nearest: Array = np.partition(squares, [order - 1 for order in orders], axis=1)
         return nearest[:, [order - 1 for order in orders]]
 
-    found = np.concatenate(in_threads(search, blocks(n, max(1, 2 * _MOST_PAIRS // n))))
+    found = np.concatenate(in_threads(search, blocks(n, max(1, _MOST_PAIRS // n))))
     result = []
     for order, squares in zip(orders, found.T, strict=True):
         half = squares * points.scale
         room = half * 1e-6 + 1e-30  # more than the rounding to float32
-        result.append(Radius(order, *((half + sign * room).astype(np.float32) for sign in (-1, 1)), squares, None))
+        lower, upper = (half - room).astype(np.float32), (half + room).astype(np.float32)
+        result.append(Radius(order, lower, upper, squares, None))
     return result

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from tuner_gan.errors import QualityError
 from tuner_gan.quality.metrics.arrays import Array, as_array, as_pair, shape_of
+from tuner_gan.quality.metrics.distances import blocks, in_threads
 
-_BLOCK = 2**20
-"""Projected values held at a time (8 MB)."""
+_BLOCK = 2**17
+"""Projected values that a thread holds at a time (1 MB)."""
 
 
 def sliced_wasserstein(
@@ -44,12 +45,13 @@ def sliced_wasserstein(
     centre = a.mean(axis=0)  # a common offset does not matter, but would eat the digits of the projections
     a, b = a - centre, b - centre
     in_a, in_b, shares = _steps(len(a), len(b))
-    total = 0.0
+
+    def transport(rows: slice) -> float:
+        x, y = (np.sort(unit[rows] @ features.T, axis=1) for features in (a, b))
+        return float((np.square(x[:, in_a] - y[:, in_b]) @ shares).sum())
+
     step = max(1, _BLOCK // (len(a) + len(b)))
-    for start in range(0, len(unit), step):
-        x, y = (np.sort(unit[start : start + step] @ features.T, axis=1) for features in (a, b))
-        total += float((np.square(x[:, in_a] - y[:, in_b]) @ shares).sum())
-    return total / len(unit)
+    return sum(in_threads(transport, blocks(len(unit), step))) / len(unit)
 
 
 def monge_distance(
