@@ -44,7 +44,7 @@ WIDTHS = (16, 32, FEATURES, 128)
 SIZES = (250, 500, 1_000, 2_000)
 MOST_FLAT = 1_000
 """Most images where there are thousands of features: the distance takes the singular values of n x n numbers there."""
-SEEDS, DRAWS = 3, 10
+SEEDS, DRAWS = 3, 6
 DEFAULT: Final = "tanh"
 SCORES: Final = tuple(name for name in METRICS if not name.endswith(("_se", "_std")))
 OTHERS: Final = ("kid", "mind", "coverage")
@@ -113,8 +113,8 @@ def copy_training_images(real: Part, share: float, train: Images, rng: np.random
 
 
 LADDERS: Final = {
-    "blur": Ladder((0.35, 0.5, 0.7, 1.0, 1.4, 2.0), "px", blur),
-    "noise": Ladder((4, 8, 16, 32, 64, 128), "grey levels", noise),
+    "blur": Ladder((0.5, 0.7, 1.0, 1.4, 2.0), "px", blur),
+    "noise": Ladder((8, 16, 32, 64, 128), "grey levels", noise),
     "classes": Ladder((9, 7, 5, 3, 2, 1), "classes left", drop_classes),
     "prototypes": Ladder((50, 20, 10, 5, 2, 1), "images a class", repeat_prototypes),
     "copies": Ladder((0.1, 0.25, 0.5, 0.75, 1.0), "share", copy_training_images),

@@ -37,9 +37,11 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def measured(ladder: ModuleType, digits: DataSplits) -> pd.DataFrame:
+    few = datasets.from_arrays(digits.train.images[:600], digits.train.labels[:600], name="few").split(seed=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "STEPS", (30, 30))  # how well it learns does not matter
-        return pd.DataFrame(ladder.measure(digits, seeds=2, draws=2, widths=(classifier.FEATURES,)))
+        patch.setattr(classifier, "STEPS", (60, 60))
+        patch.setattr(ladder, "SIZES", (60, 500))
+        return pd.DataFrame(ladder.measure(few, seeds=2, draws=2, widths=(classifier.FEATURES,)))
 
 
 def _roughness(images: Images, _data: DataSplits) -> float:
@@ -123,7 +125,7 @@ def test_the_rows_hold_every_score_on_every_ladder(ladder: ModuleType, measured:
     assert set(ladder.SCORES) == {name for name in METRICS if not name.endswith(("_se", "_std"))}
     assert default[list(ladder.SCORES)].notna().all(axis=None)
     assert set(measured["layer"]) == {"tanh", "logits", "conv mean", "conv flat"}
-    assert set(measured.loc[measured["layer"] == "tanh", "samples"]) == {250, 359}
+    assert set(measured.loc[measured["layer"] == "tanh", "samples"]) == {60, 120}
     assert measured.loc[measured["draw"] == 1, "step"].max() == 1
 
 
@@ -136,11 +138,11 @@ def test_the_tables_have_their_shape(ladder: ModuleType, measured: pd.DataFrame)
     assert order.loc["authenticity", "copies"] > 0.9
     choice = ladder.choice_table(measured, "fcd")
     assert list(zip(choice["layer"], choice["features"], choice["samples"], strict=True)) == [
-        ("conv flat", 512, 359),
-        ("conv mean", 32, 359),
-        ("logits", 10, 359),
-        ("tanh", 64, 250),
-        ("tanh", 64, 359),
+        ("conv flat", 512, 120),
+        ("conv mean", 32, 120),
+        ("logits", 10, 120),
+        ("tanh", 64, 60),
+        ("tanh", 64, 120),
     ]
     assert list(ladder.others_table(measured)[ladder.CHOICE].itertuples(index=False)) == list(
         choice[ladder.CHOICE].itertuples(index=False)

@@ -210,8 +210,11 @@ class TrialRun:
                 best_execution=best.execution,
                 best_epoch=best.best_epoch,
                 epochs=best.epochs,
+                # The latest execution may have the scores of its rungs only.
                 metrics={
-                    name: statistics.fmean(execution.metrics[name] for _, execution in scored) for name in best.metrics
+                    name: statistics.fmean(execution.metrics[name] for _, execution in scored)
+                    for name in best.metrics
+                    if all(name in execution.metrics for _, execution in scored)
                 },
             )
         with fatal_when_unwritable():

@@ -107,6 +107,15 @@ def test_distances_that_differ_in_the_ninth_digit_only() -> None:
         assert 0.0 < got[name] < 1.0, name
 
 
+@pytest.mark.parametrize("excess", np.geomspace(1e-7, 1e-4, 31))
+def test_neighbours_about_equally_near_whose_bounds_are_not_equally_wide(excess: float) -> None:
+    """The second neighbour of the first sample has the larger norm, so that its lower bound may be the smaller one."""
+    real = np.array([1.0, 0.1, 1.0 + 0.9 * (1.0 + excess), -3.0])[:, None]
+    for share in (0.9, 0.97, 1.03):
+        got = _check(real, np.array([1.0 - 0.9 * (1.0 + share * excess), 50.0, 60.0])[:, None], k=2)
+        assert got["coverage"] == (0.75 if share < 1.0 else 0.5)
+
+
 def test_exact_copies() -> None:
     rng = np.random.default_rng(0)
     for offset in (0.0, 1e3, 1e8):

@@ -1,0 +1,103 @@
+"""What the tests of evaluators share: short trainings, none of them twice, and a stand-in for a generator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tuner_gan import datasets
+from tuner_gan.datasets import DataSplits, ImageDataset
+from tuner_gan.quality import ReferenceClassifier
+from tuner_gan.quality import classifier as classifier_module
+
+Array = npt.NDArray[Any]
+
+SEED = 3
+"""Of the classifiers; a second opinion then has 4."""
+STEPS = (200, 200)
+"""Enough for nine of ten digits."""
+
+_trained: dict[tuple[str, str, int, tuple[int, int]], ReferenceClassifier] = {}
+
+
+@contextlib.contextmanager
+def trained_once(steps: tuple[int, int] = STEPS) -> Iterator[None]:
+    """Makes trainings short, and gives the same classifier again for the same data and seed, as training would."""
+    train = ReferenceClassifier.fit
+
+    def fit(data: ImageDataset, holdout: ImageDataset, *, seed: int = 0) -> ReferenceClassifier:
+        key = data.fingerprint, holdout.fingerprint, seed, steps
+        if key not in _trained:
+            _trained[key] = train(data, holdout, seed=seed)
+        return _trained[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_module, "STEPS", steps)
+        patch.setattr(ReferenceClassifier, "fit", fit)
+        yield
+
+
+def refuse_to_train(*args: Any, **kwargs: Any) -> Any:
+    """Stands in for `ReferenceClassifier.fit` where nothing is to be trained."""
+    raise AssertionError("trained again")
+
+
+def real_digits() -> DataSplits:
+    """1,797 digits of 8 x 8 with labels: 1,078 to train with, 360 reference, 359 holdout."""
+    return datasets.load("digits").split(seed=0)
+
+
+def few_digits(count: int = 60, labelled: bool = True) -> DataSplits:
+    """A fifth of them is the reference, and another the holdout."""
+    source = datasets.load("digits")
+    assert source.labels is not None
+    labels = source.labels[:count] if labelled else None
+    return datasets.from_arrays(source.images[:count], labels).split(seed=0)
+
+
+class Replay:
+    """Stands in for a generator: gives prepared images and keeps what it was called with."""
+
+    def __init__(self, images: Array, latent_dim: int = 16) -> None:
+        self.output = images.astype(np.float32) / 127.5 - 1
+        self.input_shape = (None, latent_dim)
+        self.latents: list[Array] = []
+        self.training: set[bool | None] = set()
+
+    def __call__(self, latents: Any, training: bool | None = None) -> Any:
+        start = sum(len(x) for x in self.latents)
+        self.latents.append(np.array(latents))
+        self.training.add(training)
+        return keras.ops.convert_to_tensor(self.output[np.arange(start, start + len(latents)) % len(self.output)])
+
+
+def extractor_model(seed: int = 1, width: int = 12) -> keras.Model:
+    """A network from digits to features, with weights from a seed."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(width, "tanh", kernel_initializer=keras.initializers.GlorotUniform(seed=seed)),
+        ]
+    )
+
+
+def generator_model(level: float | None = None) -> keras.Model:
+    """A generator of 8 x 8 images: noise from its latents, or every pixel of one level, which may be NaN."""
+    layers, initializers = keras.layers, keras.initializers
+    kernel = initializers.RandomNormal(seed=1) if level is None else "zeros"
+    return keras.Sequential(
+        [
+            keras.Input((16,)),
+            layers.Dense(64, kernel_initializer=kernel, bias_initializer=initializers.Constant(level or 0.0)),
+            layers.Reshape((8, 8, 1)),
+        ]
+    )
