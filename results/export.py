@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner_gan import files
-from tuner_gan.errors import ProjectError, QualityError, SelectionError
+from tuner_gan.errors import ProjectError, QualityError, SelectionError, first_line
 from tuner_gan.images import generate_images, save_grid
 from tuner_gan.results.records import FAILED, FLAG_MEANINGS, UNREADABLE, TrialRecord
 from tuner_gan.results.search_results import SearchResults, load
@@ -82,8 +82,7 @@ def load_generator(path: str | Path) -> Any:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         # Keras raises whatever the damaged part happens to break, from zipfile, h5py or json.
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ProjectError(f"{path} cannot be loaded as a Keras model: {first}") from error
+        raise ProjectError(f"{path} cannot be loaded as a Keras model: {first_line(error)}.") from error
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in shapes)
     if ranks != (2, 4) or model.input_shape[1] is None:

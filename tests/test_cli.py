@@ -23,6 +23,7 @@ from PIL import Image
 import tuner_gan
 from tuner_gan import cli, files, results
 from tuner_gan.cli import main
+from tuner_gan.quality.catalogue import METRICS, SECOND
 from tuner_gan.search_spaces import SPACES
 
 Capture = pytest.CaptureFixture[str]
@@ -73,7 +74,7 @@ def test_a_search_prints_the_ranked_table_and_paths_that_are_there(once: tuple[P
     assert lines[0] == "digits: 1078 training images of (8, 8, 1)"
     assert re.fullmatch(r"reference classifier: held-out accuracy \d+\.\d%, floor fcd 0\.\d+", lines[1])
     ended = [line for line in lines if line.startswith("trial ")]
-    assert [re.sub(r"fcd [\d.]+|after \d+", "", line) for line in ended] == [
+    assert [re.sub(r"fcd [\d.]+|\([a-z, ]+\) (?=after)|after \d+", "", line) for line in ended] == [
         "trial 0 (search): , COMPLETED  s",
         "trial 1 (search): , COMPLETED  s",
     ]
@@ -252,8 +253,11 @@ def test_images_without_labels_or_with_a_single_one_have_no_class_metrics(capsys
     assert "reference rotation: held-out accuracy" in found.out
     assert found.err.splitlines() == [line for line in found.err.splitlines() if "reference images are few" in line]
     search = results.load("runs/plain")
-    assert [name for name in search.trials().columns if name.startswith("metric.")] == ["metric.fcd", "metric.coverage"]
-    assert set(search.trial("0").metrics) == {"fcd", "coverage"}
+    unlabelled = {name for name, metric in {**METRICS, **SECOND}.items() if not metric.needs_classes}
+    assert {name for name in search.trials().columns if name.startswith("metric.")} == {
+        f"metric.{name}" for name in unlabelled
+    }
+    assert set(search.trial("0").metrics) == unlabelled
 
     # The same images with labels of a single class count as the same search: they have none.
     np.savez("one_class.npz", x=images, y=np.full(60, 3))

@@ -15,6 +15,8 @@ sentence and ends with `exit_code`.
 from __future__ import annotations
 
 import difflib
+import re
+import textwrap
 from collections.abc import Iterable
 
 
@@ -62,3 +64,10 @@ def closest(name: str, known: Iterable[str]) -> str:
     """Returns ` (did you mean 'x'?)` for the known name nearest to a misspelt one, or nothing."""
     near = difflib.get_close_matches(name.lower(), list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def first_line(error: Exception) -> str:
+    """The first line that says what is wrong; Keras puts a heading before it, one for each layer around the place."""
+    lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return textwrap.shorten((told or [type(error).__name__])[0], 300).rstrip(".")

@@ -37,10 +37,13 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def measured(ladder: ModuleType, digits: DataSplits) -> pd.DataFrame:
+    assert digits.train.labels is not None
     few = datasets.from_arrays(digits.train.images[:600], digits.train.labels[:600], name="few").split(seed=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "STEPS", (60, 60))
         patch.setattr(ladder, "SIZES", (60, 500))
+        shorter = {name: whole._replace(amounts=whole.amounts[::2]) for name, whole in ladder.LADDERS.items()}
+        patch.setattr(ladder, "LADDERS", shorter)
         return pd.DataFrame(ladder.measure(few, seeds=2, draws=2, widths=(classifier.FEATURES,)))
 
 

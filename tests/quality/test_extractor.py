@@ -1,7 +1,4 @@
 import json
-import sys
-import urllib.error
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,40 +9,15 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras_models import Shape, by_hand, plain_model, random_images, small_model, truncate
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError
 from tuner_gan.quality import extractor as module
 from tuner_gan.quality.classifier import inference_batch
-from tuner_gan.quality.extractor import FeatureExtractor, make_extractor, pretrained
+from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
 
 Array = npt.NDArray[Any]
-Shape = tuple[int | None, ...]
-
-
-def _model(shape: Shape = (8, 8, 3), *more: keras.Layer, seed: int = 0, name: str | None = None) -> keras.Model:
-    """Scaling and a convolution, whose maps are the output unless `more` layers follow."""
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(5, 3, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed=seed)),
-            *more,
-        ],
-        name=name,
-    )
-
-
-def _plain(*parts: keras.Layer, shape: Shape = (8, 8, 3)) -> keras.Model:
-    return keras.Sequential([keras.Input(shape), *parts])
-
-
-def _images(shape: tuple[int, int, int], count: int = 10) -> Array:
-    return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
-
-
-def _by_hand(model: keras.Model, images: Array) -> Array:
-    return np.asarray(model(images.astype(np.float32), training=False))
 
 
 # Features
@@ -53,8 +25,8 @@ def _by_hand(model: keras.Model, images: Array) -> Array:
 
 def test_features_are_those_of_the_model() -> None:
     model, images = (
-        _model((8, 8, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dropout(0.5)),
-        _images((8, 8, 3)),
+        small_model((8, 8, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dropout(0.5)),
+        random_images((8, 8, 3)),
     )
     model.layers[-3].set_weights([np.arange(5.0), np.ones(5), np.full(5, 0.2), np.full(5, 3.0)])
     extractor = FeatureExtractor(model, (8, 8, 3))
@@ -63,59 +35,59 @@ def test_features_are_those_of_the_model() -> None:
     assert extractor.image_shape == (8, 8, 3)
     assert features.dtype == np.float32
     assert features.shape == (10, extractor.feature_dim) == (10, 180)
-    np.testing.assert_allclose(features, _by_hand(model, images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(features, by_hand(model, images), rtol=1e-5, atol=1e-6)
 
 
 def test_maps_are_averaged_over_the_places() -> None:
-    model, images = _model(), _images((8, 8, 3))
+    model, images = small_model(), random_images((8, 8, 3))
     np.testing.assert_allclose(
-        FeatureExtractor(model, (8, 8, 3)).features(images), _by_hand(model, images).mean(axis=(1, 2)), rtol=1e-5
+        FeatureExtractor(model, (8, 8, 3)).features(images), by_hand(model, images).mean(axis=(1, 2)), rtol=1e-5
     )
 
 
 def test_the_pixels_go_in_as_they_are() -> None:
     images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
-    features = FeatureExtractor(_plain(layers.Flatten(), shape=(8, 8, 1)), (8, 8, 1)).features(images)
+    features = FeatureExtractor(plain_model(layers.Flatten(), shape=(8, 8, 1)), (8, 8, 1)).features(images)
     np.testing.assert_array_equal(features, images.reshape(4, 64))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
 def test_the_model_may_take_another_dtype(dtype: str) -> None:
     image = keras.Input((8, 8, 1), dtype=dtype)
-    images = _images((8, 8, 1))
+    images = random_images((8, 8, 1))
     features = FeatureExtractor(keras.Model(image, layers.Flatten()(image)), (8, 8, 1)).features(images)
     np.testing.assert_array_equal(features, images.reshape(10, 64))
 
 
 def test_grey_images_become_three_equal_channels() -> None:
-    images = _images((8, 8, 1))
-    features = FeatureExtractor(_plain(layers.Flatten()), (8, 8, 1)).features(images)
+    images = random_images((8, 8, 1))
+    features = FeatureExtractor(plain_model(layers.Flatten()), (8, 8, 1)).features(images)
     np.testing.assert_array_equal(features, np.repeat(images, 3, axis=-1).reshape(10, -1))
 
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (None, None, None), (8, None, 3)])
 def test_open_sizes_take_the_images_as_they_are(shape: Shape) -> None:
-    model, images = _plain(layers.AveragePooling2D(2), shape=shape), _images((8, 12, 3))
+    model, images = plain_model(layers.AveragePooling2D(2), shape=shape), random_images((8, 12, 3))
     np.testing.assert_allclose(
         FeatureExtractor(model, (8, 12, 3)).features(images), images.mean(axis=(1, 2)), rtol=1e-5
     )
 
 
 def test_a_model_that_leaves_the_channels_open_gets_grey_images_grey() -> None:
-    assert FeatureExtractor(_plain(layers.ReLU(), shape=(None, None, None)), (8, 8, 1)).feature_dim == 1
+    assert FeatureExtractor(plain_model(layers.ReLU(), shape=(None, None, None)), (8, 8, 1)).feature_dim == 1
 
 
 @pytest.mark.parametrize(
     ("images", "shape", "size"),
     [
-        (_images((4, 6, 3)), (8, 9, 3), (8, 9)),
-        (_images((16, 12, 3)), (8, 6, 3), (8, 6)),
-        (_images((16, 12, 3)), (8, None, 3), (8, 12)),
-        (_images((4, 4, 3)), (None, 6, 3), (4, 6)),
+        (random_images((4, 6, 3)), (8, 9, 3), (8, 9)),
+        (random_images((16, 12, 3)), (8, 6, 3), (8, 6)),
+        (random_images((16, 12, 3)), (8, None, 3), (8, 12)),
+        (random_images((4, 4, 3)), (None, 6, 3), (4, 6)),
     ],
 )
 def test_other_sizes_are_resized(images: Array, shape: Shape, size: tuple[int, int]) -> None:
-    features = FeatureExtractor(_plain(layers.Flatten(), shape=shape), images.shape[1:]).features(images)
+    features = FeatureExtractor(plain_model(layers.Flatten(), shape=shape), images.shape[1:]).features(images)
     expected = tf.image.resize(images, size, "bilinear", antialias=True).numpy()
     np.testing.assert_allclose(features, expected.reshape(10, -1), atol=1e-3)
 
@@ -123,12 +95,12 @@ def test_other_sizes_are_resized(images: Array, shape: Shape, size: tuple[int, i
 def test_shrinking_skips_no_pixel() -> None:
     """Of a fine chessboard, bilinear interpolation without averaging would take one colour or the other."""
     board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)[None, :, :, None]
-    features = FeatureExtractor(_plain(layers.Flatten(), shape=(4, 4, 1)), (32, 32, 1)).features(board)
+    features = FeatureExtractor(plain_model(layers.Flatten(), shape=(4, 4, 1)), (32, 32, 1)).features(board)
     np.testing.assert_allclose(features, 127.5, atol=2.0)
 
 
 def test_features_do_not_depend_on_the_batch_and_are_traced_once() -> None:
-    extractor, images = FeatureExtractor(_model(), (8, 8, 3)), _images((8, 8, 3), 551)
+    extractor, images = FeatureExtractor(small_model(), (8, 8, 3)), random_images((8, 8, 3), 551)
     features = extractor.features(images)
     for rows in (slice(0, 1), slice(249, 252), slice(550, 551)):
         np.testing.assert_allclose(extractor.features(images[rows]), features[rows], atol=1e-6)
@@ -137,27 +109,27 @@ def test_features_do_not_depend_on_the_batch_and_are_traced_once() -> None:
 
 
 def test_enlarged_images_go_through_in_small_batches() -> None:
-    assert FeatureExtractor(_model((256, 256, 3)), (8, 8, 3))._batch == inference_batch((256, 256, 3)) == 4
-    assert FeatureExtractor(_model((8, 8, 3)), (256, 256, 3))._batch == 4
-    assert FeatureExtractor(_model((8, 8, 3)), (8, 8, 3))._batch == 250
+    assert FeatureExtractor(small_model((256, 256, 3)), (8, 8, 3))._batch == inference_batch((256, 256, 3)) == 4
+    assert FeatureExtractor(small_model((8, 8, 3)), (256, 256, 3))._batch == 4
+    assert FeatureExtractor(small_model((8, 8, 3)), (8, 8, 3))._batch == 250
 
 
 def test_half_precision_is_for_the_model_only() -> None:
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = _plain(layers.Flatten(dtype="float32"), shape=(None, None, 1))
-        extractor = FeatureExtractor(model, (8, 8, 1))
-        half = FeatureExtractor(_model(), (8, 8, 3))
+        extractor = FeatureExtractor(plain_model(layers.Flatten(dtype="float32"), shape=(9, 9, 3)), (8, 8, 1))
+        half = FeatureExtractor(small_model(), (8, 8, 3))
     finally:
         keras.config.set_dtype_policy("float32")
-    images = _images((8, 8, 1))
-    np.testing.assert_array_equal(extractor.features(images), images.reshape(10, 64))
-    assert half.features(_images((8, 8, 3))).dtype == np.float32
-    assert half.fingerprint != FeatureExtractor(_model(), (8, 8, 3)).fingerprint
+    images = random_images((8, 8, 1))
+    expected = tf.image.resize(np.repeat(images, 3, axis=-1), (9, 9), "bilinear").numpy().reshape(10, -1)
+    np.testing.assert_allclose(extractor.features(images), expected, atol=1e-3)
+    assert half.features(random_images((8, 8, 3))).dtype == np.float32
+    assert half.fingerprint != FeatureExtractor(small_model(), (8, 8, 3)).fingerprint
 
 
 def test_training_the_model_further_changes_nothing() -> None:
-    model, images = _model(), _images((8, 8, 3))
+    model, images = small_model(), random_images((8, 8, 3))
     extractor = FeatureExtractor(model, (8, 8, 3))
     before = extractor.features(images)
     model.set_weights([2 * weight + 1 for weight in model.get_weights()])
@@ -172,7 +144,7 @@ def test_a_compiled_model_leaves_its_own_loss_behind() -> None:
     def loss(expected: Any, got: Any) -> Any:
         return keras.ops.mean(got - expected)
 
-    plain, images = _model(), _images((8, 8, 3))
+    plain, images = small_model(), random_images((8, 8, 3))
     model = Trained(plain.inputs, plain.outputs)
     model.compile("sgd", loss=loss)
     np.testing.assert_array_equal(
@@ -181,11 +153,11 @@ def test_a_compiled_model_leaves_its_own_loss_behind() -> None:
 
 
 def test_the_state_of_an_adapted_layer_is_copied() -> None:
-    images, norm = _images((8, 8, 3)), layers.Normalization()
+    images, norm = random_images((8, 8, 3)), layers.Normalization()
     norm.adapt(images.astype(np.float32))
-    model = _plain(norm, layers.Flatten())
+    model = plain_model(norm, layers.Flatten())
     features = FeatureExtractor(model, (8, 8, 3)).features(images)
-    np.testing.assert_allclose(features, _by_hand(model, images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(features, by_hand(model, images), rtol=1e-5, atol=1e-6)
     assert abs(features.mean()) < 0.1
 
 
@@ -198,7 +170,7 @@ def test_the_state_of_an_adapted_layer_is_copied() -> None:
 )
 def test_other_images_are_refused(change: Callable[[Array], Array]) -> None:
     with pytest.raises(QualityError, match=r"images must be uint8 of shape \[N, 8, 8, 3\], got"):
-        FeatureExtractor(_model(), (8, 8, 3)).features(change(_images((8, 8, 3))))
+        FeatureExtractor(small_model(), (8, 8, 3)).features(change(random_images((8, 8, 3))))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -208,7 +180,7 @@ def test_features_that_are_not_finite_are_refused(value: float) -> None:
     model.set_weights([kernel, np.full_like(bias, value)])
     extractor = FeatureExtractor(model, (8, 8, 3))
     with pytest.raises(QualityError, match=r"got NaN or infinity for 10 of 10 images: the feature extractor 'broken'"):
-        extractor.features(_images((8, 8, 3)))
+        extractor.features(random_images((8, 8, 3)))
 
 
 def _several(inputs: int, outputs: int) -> keras.Model:
@@ -235,14 +207,14 @@ class _Subclassed(keras.Model):  # type: ignore[misc]
         (lambda: _several(1, 2), "1 inputs and 2 outputs"),
         (lambda: _Subclassed(), "a _Subclassed with 0 inputs and 0 outputs"),
         (lambda: keras.Sequential([layers.Flatten()]), "a Sequential with 0 inputs and 0 outputs"),
-        (lambda: _plain(layers.Dense(2), shape=(8,)), r"takes \[None, 8\]"),
-        (lambda: _plain(layers.Reshape((8, 24))), r"makes \[None, 8, 24\]"),
+        (lambda: plain_model(layers.Dense(2), shape=(8,)), r"takes \[None, 8\]"),
+        (lambda: plain_model(layers.Reshape((8, 24))), r"makes \[None, 8, 24\]"),
         (lambda: _one_long_row(), r"makes \[1, None\]"),
         (lambda: keras.Sequential([keras.Input(batch_shape=(2, 8, 8, 3)), layers.ReLU()]), "B open"),
-        (lambda: _model((8, 8, 1)), "take images of 3 channels, but .* takes 1: convert"),
-        (lambda: _model((8, 8, 4)), "take images of 3 channels, but .* takes 4"),
+        (lambda: small_model((8, 8, 1)), "take images of 3 channels, but .* takes 1: convert"),
+        (lambda: small_model((8, 8, 4)), "take images of 3 channels, but .* takes 4"),
         (
-            lambda: _plain(layers.Conv2D(1, 9), shape=(None, None, 3)),
+            lambda: plain_model(layers.Conv2D(1, 9), shape=(None, None, 3)),
             r"cannot take images of shape \(8, 8, 3\): .*zero or negative",
         ),
     ],
@@ -255,7 +227,7 @@ def test_models_that_do_not_fit_are_refused(make: Callable[[], Any], message: st
 
 def test_colour_is_not_made_of_two_channels() -> None:
     with pytest.raises(QualityError, match="take images of 2 channels"):
-        FeatureExtractor(_model(), (8, 8, 2))
+        FeatureExtractor(small_model(), (8, 8, 2))
 
 
 class _Unregistered(layers.Layer):  # type: ignore[misc]
@@ -283,7 +255,7 @@ class _Registered(layers.Layer):  # type: ignore[misc]
         (lambda: layers.Conv2D(2, 3, activation=_twice), "has '_twice', a function of your own"),
         (lambda: _Unregistered(), "has '_Unregistered', a class of your own"),
         (lambda: _Registered(), "has '_Registered', a class of your own"),
-        (lambda: _plain(_Registered()), "has '_Registered', a class of your own"),
+        (lambda: plain_model(_Registered()), "has '_Registered', a class of your own"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")  # Keras warns when such a layer is built
@@ -300,7 +272,7 @@ def test_operations_of_keras_are_welcome(tmp_path: Path) -> None:
     extractor = FeatureExtractor(
         keras.Model(image, keras.ops.mean(keras.ops.tanh(image / 9 - 1), axis=(1, 2))), (8, 8, 3)
     )
-    images = _images((8, 8, 3))
+    images = random_images((8, 8, 3))
     np.testing.assert_allclose(
         extractor.features(images), np.tanh(images / 9 - 1).mean(axis=(1, 2)), rtol=1e-5, atol=1e-6
     )
@@ -346,20 +318,23 @@ def _difference(swapped: bool) -> keras.Model:
     ("one", "other"),
     [
         (lambda: _difference(False), lambda: _difference(True)),
-        (lambda: _model(seed=0), lambda: _model(seed=1)),
-        (lambda: _plain(layers.Rescaling(1.0)), lambda: _plain(layers.Rescaling(2.0))),
-        (lambda: _plain(layers.Rescaling(1.0, offset=1)), lambda: _plain(layers.Rescaling(1.0, offset=2))),
+        (lambda: small_model(seed=0), lambda: small_model(seed=1)),
+        (lambda: plain_model(layers.Rescaling(1.0)), lambda: plain_model(layers.Rescaling(2.0))),
+        (lambda: plain_model(layers.Rescaling(1.0, offset=1)), lambda: plain_model(layers.Rescaling(1.0, offset=2))),
         (
-            lambda: _plain(layers.Normalization(mean=0, variance=1)),
-            lambda: _plain(layers.Normalization(mean=1, variance=1)),
+            lambda: plain_model(layers.Normalization(mean=0, variance=1)),
+            lambda: plain_model(layers.Normalization(mean=1, variance=1)),
         ),
-        (lambda: _plain(layers.LeakyReLU(0.1)), lambda: _plain(layers.LeakyReLU(0.2))),
-        (lambda: _plain(layers.MaxPooling2D(2)), lambda: _plain(layers.MaxPooling2D(3))),
-        (lambda: _plain(layers.MaxPooling2D(2)), lambda: _plain(layers.AveragePooling2D(2))),
-        (lambda: _plain(layers.UpSampling2D(2)), lambda: _plain(layers.UpSampling2D(2, interpolation="bilinear"))),
-        (lambda: _plain(layers.Permute((1, 2, 3))), lambda: _plain(layers.Permute((2, 1, 3)))),
-        (lambda: _plain(layers.ReLU(dtype="float32")), lambda: _plain(layers.ReLU(dtype="float16"))),
-        (lambda: _plain(layers.ReLU(), shape=(8, 8, 3)), lambda: _plain(layers.ReLU(), shape=(9, 9, 3))),
+        (lambda: plain_model(layers.LeakyReLU(0.1)), lambda: plain_model(layers.LeakyReLU(0.2))),
+        (lambda: plain_model(layers.MaxPooling2D(2)), lambda: plain_model(layers.MaxPooling2D(3))),
+        (lambda: plain_model(layers.MaxPooling2D(2)), lambda: plain_model(layers.AveragePooling2D(2))),
+        (
+            lambda: plain_model(layers.UpSampling2D(2)),
+            lambda: plain_model(layers.UpSampling2D(2, interpolation="bilinear")),
+        ),
+        (lambda: plain_model(layers.Permute((1, 2, 3))), lambda: plain_model(layers.Permute((2, 1, 3)))),
+        (lambda: plain_model(layers.ReLU(dtype="float32")), lambda: plain_model(layers.ReLU(dtype="float16"))),
+        (lambda: plain_model(layers.ReLU(), shape=(8, 8, 3)), lambda: plain_model(layers.ReLU(), shape=(9, 9, 3))),
         (lambda: _branched("a"), lambda: _branched("b")),
         (lambda: _branched("a"), lambda: _branched("image")),
         (lambda: _branched("a"), lambda: _branched("a", "b")),
@@ -387,13 +362,13 @@ def test_constants_of_operations_are_in_the_fingerprint() -> None:
 
 
 def test_the_shape_of_the_images_is_in_the_fingerprint() -> None:
-    model = _model((None, None, 3))
+    model = small_model((None, None, 3))
     shapes = [(8, 8, 3), (8, 9, 3), (8, 8, 1)]
     assert len({FeatureExtractor(model, shape).fingerprint for shape in shapes}) == 3
 
 
 def test_what_is_of_use_in_training_only_is_not_in_the_fingerprint() -> None:
-    frozen, plain = _model(), _model()
+    frozen, plain = small_model(), small_model()
     frozen.trainable = False
     frozen.layers[1].kernel_regularizer = keras.regularizers.L2(0.1)
     assert FeatureExtractor(frozen, (8, 8, 3)).fingerprint == FeatureExtractor(plain, (8, 8, 3)).fingerprint
@@ -403,8 +378,8 @@ def test_what_is_of_use_in_training_only_is_not_in_the_fingerprint() -> None:
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
-    images = _images((12, 12, 1))
-    extractor = FeatureExtractor(_model((8, 8, 3), layers.Flatten(), name="mine"), (12, 12, 1))
+    images = random_images((12, 12, 1))
+    extractor = FeatureExtractor(small_model((8, 8, 3), layers.Flatten(), name="mine"), (12, 12, 1))
     extractor.save(tmp_path / "new" / "folder", {"more": 1})
     loaded = FeatureExtractor.load(tmp_path / "new" / "folder")
     for name in ("fingerprint", "kind", "feature_dim", "image_shape", "_batch"):
@@ -421,15 +396,10 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
 
 
 def test_the_saved_model_has_all_its_preprocessing(tmp_path: Path) -> None:
-    extractor, images = FeatureExtractor(_model(), (12, 12, 1)), _images((12, 12, 1))
+    extractor, images = FeatureExtractor(small_model(), (12, 12, 1)), random_images((12, 12, 1))
     extractor.save(tmp_path)
     model = keras.saving.load_model(tmp_path / files.CLASSIFIER_MODEL, safe_mode=True)
     np.testing.assert_allclose(model(images, training=False), extractor.features(images), atol=1e-5)
-
-
-def _truncate(path: Path, share: float) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
 
 
 def _set(path: Path, **entries: Any) -> None:
@@ -440,231 +410,28 @@ def _set(path: Path, **entries: Any) -> None:
     ("damage", "message"),
     [
         (lambda d: (d / files.CLASSIFIER_MODEL).unlink(), "classifier.keras is missing"),
-        (lambda d: _truncate(d / files.CLASSIFIER_MODEL, 0.5), "classifier.keras cannot be loaded"),
+        (lambda d: truncate(d / files.CLASSIFIER_MODEL, 0.5), "classifier.keras cannot be loaded"),
         (lambda d: (d / files.CARD).unlink(), "card.json is missing"),
-        (lambda d: _truncate(d / files.CARD, 0.5), "card.json cannot be read"),
+        (lambda d: truncate(d / files.CARD, 0.5), "card.json cannot be read"),
         (lambda d: (d / files.CARD).write_text("{}"), "is not the model that card.json describes"),
         (lambda d: _set(d / files.CARD, kind="rotation"), "is not the model that card.json describes"),
         (lambda d: _set(d / files.CARD, classifier_fingerprint=0), "is not the model that card.json describes"),
-        (lambda d: _model((8, 8, 3), seed=1).save(d / files.CLASSIFIER_MODEL), "is not the model that card.json"),
+        (lambda d: small_model((8, 8, 3), seed=1).save(d / files.CLASSIFIER_MODEL), "is not the model that card.json"),
         (lambda d: _several(2, 2).save(d / files.CLASSIFIER_MODEL), "is not the model that card.json describes"),
     ],
 )
 def test_a_damaged_folder_is_refused(tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
-    FeatureExtractor(_model(), (8, 8, 3)).save(tmp_path)
+    FeatureExtractor(small_model(), (8, 8, 3)).save(tmp_path)
     damage(tmp_path)
     with pytest.raises(ProjectError, match=f"is damaged: .*{message}"):
         FeatureExtractor.load(tmp_path)
-
-
-# Pretrained networks
-
-FAMILIES = [
-    "VGG16",
-    "ResNet50",
-    "ResNet50V2",
-    "MobileNet",
-    "MobileNetV2",
-    "MobileNetV3Small",
-    "InceptionV3",
-    "Xception",
-]
-FAMILIES += ["InceptionResNetV2", "DenseNet121", "NASNetMobile", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny"]
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_convolution_is_the_preprocessing_of_the_family(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network itself is replaced by one that returns every pixel that it is given."""
-    seen = keras.Input((module.SIDE, module.SIDE, 3))
-    monkeypatch.setattr(module, "_network", lambda build, weights: keras.Model(seen, layers.Flatten()(seen)))
-    images = _images((module.SIDE, module.SIDE, 3), 2)
-    got = FeatureExtractor(pretrained(name), (module.SIDE, module.SIDE, 3)).features(images)
-    preprocess = sys.modules[getattr(keras.applications, name).__module__].preprocess_input
-    expected = preprocess(images.astype(np.float32))
-    np.testing.assert_allclose(got.reshape(expected.shape), expected, rtol=1e-6, atol=2e-5)
-    if name.startswith(("EfficientNet", "ConvNeXt", "MobileNetV3")):
-        np.testing.assert_array_equal(got.reshape(images.shape), images)
-
-
-@pytest.mark.parametrize(
-    ("name", "matrix", "offset"),
-    [
-        ("MobileNetV2", np.eye(3) / 127.5, [-1, -1, -1]),
-        ("ResNet50", np.eye(3)[::-1], [-103.939, -116.779, -123.68]),
-        (
-            "DenseNet121",
-            np.diag([1 / 58.395, 1 / 57.12, 1 / 57.375]),
-            [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225],
-        ),
-    ],
-)
-def test_reversed_channels_and_scales_are_seen_apart(name: str, matrix: Array, offset: list[float]) -> None:
-    """Against the constants themselves, lest the expectation above be as wrong as the result."""
-    got = module._affine(sys.modules[getattr(keras.applications, name).__module__].preprocess_input)
-    np.testing.assert_allclose(got[0], matrix, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(got[1], offset, rtol=1e-6)
-
-
-def test_any_affine_map_of_the_channels_is_found() -> None:
-    rng = np.random.default_rng(0)
-    matrix, offset = rng.standard_normal((3, 3)), rng.standard_normal(3)
-    got = module._affine(lambda pixels, data_format: pixels @ matrix + offset)
-    np.testing.assert_allclose(got[0], matrix, rtol=1e-5)
-    np.testing.assert_allclose(got[1], offset, rtol=1e-5)
-
-
-def _network(name: str) -> keras.Model:
-    """A network of random weights whose features differ from image to image, which fresh ones hardly do."""
-    keras.utils.set_random_seed(0)
-    network = getattr(keras.applications, name)(weights=None, include_top=False, pooling="avg", input_shape=(96, 96, 3))
-    rng = np.random.default_rng(0)
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            scale, offset, mean, variance = layer.get_weights()
-            layer.set_weights([scale, offset + 0.05 * rng.random(offset.shape), mean, 0.1 * variance])
-    return network
-
-
-def _assert_same(features: Array, expected: Array) -> None:
-    assert expected.std(axis=0).mean() > 1e-2
-    np.testing.assert_allclose(features, expected, atol=2e-4)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
-    network, path = _network("MobileNetV2"), tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
-    network.save_weights(path)
-    return network, path
-
-
-@pytest.mark.parametrize("name", ["MobileNetV2", "mobilenet_v2", "MOBILENET-V2"])
-def test_names_are_read_kindly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_network", lambda build, weights: _plain(layers.ReLU(), shape=(96, 96, 3)))
-    assert pretrained(name).name == "MobileNetV2"
-
-
-def test_a_pretrained_network_from_a_file(weights: tuple[keras.Model, Path]) -> None:
-    network, path = weights
-    model, images = pretrained("MobileNetV2", path), _images((96, 96, 3), 3)
-    assert model.input_shape == (None, module.SIDE, module.SIDE, 3) == (None, 96, 96, 3)
-    _assert_same(_by_hand(model, images), _by_hand(network, images / 127.5 - 1))
-
-
-def test_an_extractor_of_a_pretrained_network(weights: tuple[keras.Model, Path], tmp_path: Path) -> None:
-    network, path = weights
-    images = _images((28, 28, 1), 3)
-    extractor = FeatureExtractor(pretrained("MobileNetV2", str(path)), (28, 28, 1))
-    levels = tf.image.resize(np.repeat(images, 3, axis=-1), (96, 96), "bilinear").numpy()
-    _assert_same(extractor.features(images), _by_hand(network, levels / 127.5 - 1))
-    assert extractor.feature_dim == 1280
-    extractor.save(tmp_path)
-    loaded = FeatureExtractor.load(tmp_path)
-    assert loaded.fingerprint == extractor.fingerprint
-    np.testing.assert_array_equal(loaded.features(images), extractor.features(images))
-
-
-def test_a_downloaded_efficientnet_is_the_same_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = _network("EfficientNetB0")
-    norm = next(layer for layer in network.layers if isinstance(layer, layers.Normalization))
-    norm.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
-    path = tmp_path / "efficientnetb0_notop.weights.h5"
-    network.save_weights(path)
-    application = sys.modules[keras.applications.EfficientNetB0.__module__]
-    monkeypatch.setattr(application.file_utils, "get_file", lambda *args, **options: str(path))
-    images = _images((96, 96, 3), 2)
-    expected = np.pad((images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], ((0, 0), (0, 1), (0, 1), (0, 0)))
-    for where in ("imagenet", path):
-        inner = pretrained("EfficientNetB0", where).layers[-1]
-        stem = keras.Model(inner.inputs[0], inner.get_layer("stem_conv_pad").output)
-        np.testing.assert_allclose(_by_hand(stem, images), expected, atol=1e-5)
-    stem = keras.Model(network.inputs[0], network.get_layer("stem_conv_pad").output)
-    assert np.abs(_by_hand(stem, images) - expected).max() > 0.5  # as Keras reads a file by its path
-
-
-@pytest.mark.parametrize("variance", [[1.0, 1.0, 1.0], [0.229, 0.224, 0.3], [0.229**2, 0.224**2, 0.225**2]])
-def test_other_variances_are_left_alone(variance: list[float]) -> None:
-    norm = layers.Normalization()
-    network = _plain(layers.Normalization(mean=0.5, variance=0.229), norm)
-    norm.set_weights([np.zeros(3), np.array(variance), np.array(0)])
-    norm.finalize_state()
-    before = _by_hand(network, _images((8, 8, 3)))
-    module._correct_efficientnet(network)
-    np.testing.assert_array_equal(_by_hand(network, _images((8, 8, 3))), before)
-
-
-def _no_network(*args: Any, **options: Any) -> Any:
-    raise urllib.error.URLError("no route to host")
-
-
-@pytest.mark.parametrize(
-    ("name", "make"), [("MobileNetV3Small", pretrained), ("MobileNetV2", lambda name: make_extractor(name, (8, 8, 3)))]
-)
-def test_weights_that_cannot_be_downloaded(
-    name: str, make: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", _no_network)
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    with pytest.raises(
-        QualityError,
-        match=rf"^the ImageNet weights of {name} cannot be downloaded .*https://\S+_no_top\S*\.h5.*no route to host.*: "
-        rf"get this file .*pretrained\('{name}', weights=PATH\)\.$",
-    ) as caught:
-        make(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_warning_about_the_size_of_the_images_is_not_passed_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = _network("MobileNetV3Small")
-    network.save_weights(tmp_path / "small.weights.h5")
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *a, **k: str(tmp_path / "small.weights.h5"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = pretrained("MobileNetV3Small")
-    images = _images((96, 96, 3), 2)
-    _assert_same(_by_hand(model, images), _by_hand(network, images))
-
-
-@pytest.mark.parametrize(
-    ("content", "name", "message"),
-    [
-        (None, "no.weights.h5", "weights must be 'imagenet' or the path of a .h5 file, but .* is no file"),
-        (b"nothing", "bad.weights.h5", "must hold the weights of MobileNetV2 .* cannot be read"),
-        (b"nothing", "bad.h5", "must hold the weights of MobileNetV2 .* cannot be read"),
-        (b"nothing", "bad.txt", "must hold the weights of MobileNetV2 .* cannot be read .*format"),
-        (0.5, "half.weights.h5", "must hold the weights of MobileNetV2 .* cannot be read .*truncated"),
-    ],
-)
-def test_damaged_weights_are_refused(
-    content: bytes | float | None, name: str, message: str, weights: tuple[keras.Model, Path], tmp_path: Path
-) -> None:
-    path = tmp_path / name
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        path.write_bytes(weights[1].read_bytes())
-        _truncate(path, content)
-    with pytest.raises(QualityError, match=message):
-        pretrained("MobileNetV2", path)
-
-
-def test_weights_of_another_network_are_refused(weights: tuple[keras.Model, Path]) -> None:
-    with pytest.raises(QualityError, match="must hold the weights of MobileNetV3Small without its top"):
-        pretrained("MobileNetV3Small", weights[1])
-
-
-@pytest.mark.parametrize(("name", "near"), [("MobilNetV2", r" \(did you mean 'mobilenetv2'\?\)"), ("qqqq", "")])
-def test_an_unknown_name_is_answered_with_the_closest(name: str, near: str) -> None:
-    with pytest.raises(QualityError, match=rf"a network of keras.applications .*got '{name}'{near}\.$"):
-        make_extractor(name, (8, 8, 3))
 
 
 # Making one of whatever names it
 
 
 def test_an_extractor_is_made_of_a_model_a_file_or_itself(tmp_path: Path) -> None:
-    model = _model()
+    model = small_model()
     model.compile("adam", "mse")
     model.save(tmp_path / "mine.keras")
     extractor = make_extractor(model, (8, 8, 3))
@@ -674,13 +441,13 @@ def test_an_extractor_is_made_of_a_model_a_file_or_itself(tmp_path: Path) -> Non
 
 
 def test_a_name_stands_for_the_imagenet_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "pretrained", lambda *args: _model(name="-".join(args)))
+    monkeypatch.setattr(module, "pretrained", lambda *args: small_model(name="-".join(args)))
     assert make_extractor("MobileNetV2", (8, 8, 3)).model.name == "MobileNetV2"
 
 
 def test_an_extractor_for_images_of_another_shape_is_refused() -> None:
     with pytest.raises(QualityError, match=r"images of shape \(9, 8, 3\), but it was made for \(8, 8, 3\)"):
-        make_extractor(FeatureExtractor(_model(), (8, 8, 3)), (9, 8, 3))
+        make_extractor(FeatureExtractor(small_model(), (8, 8, 3)), (9, 8, 3))
 
 
 def test_other_objects_are_refused() -> None:
@@ -696,13 +463,19 @@ def test_other_objects_are_refused() -> None:
         (lambda path: path.mkdir(), "is no file"),
         (lambda path: path.write_bytes(b"nothing"), "cannot be loaded as a feature extractor: "),
         (
-            lambda path: _plain(layers.Lambda(lambda x: x)).save(path),
+            lambda path: plain_model(layers.Lambda(lambda x: x)).save(path),
             "cannot be loaded as a feature extractor: .*lambda",
         ),
-        (lambda path: _plain(_Unregistered()).save(path), "cannot be loaded as a feature extractor: "),
+        (lambda path: plain_model(_Unregistered()).save(path), "cannot be loaded as a feature extractor: "),
     ],
 )
 def test_files_that_hold_no_extractor_are_refused(write: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
     write(tmp_path / "mine.keras")
     with pytest.raises(ProjectError, match=message):
         make_extractor(tmp_path / "mine.keras", (8, 8, 3))
+
+
+@pytest.mark.parametrize(("name", "near"), [("MobilNetV2", r" \(did you mean 'mobilenetv2'\?\)"), ("qqqq", "")])
+def test_an_unknown_name_is_answered_with_the_closest(name: str, near: str) -> None:
+    with pytest.raises(QualityError, match=rf"a network of keras.applications .*got '{name}'{near}\.$"):
+        make_extractor(name, (8, 8, 3))

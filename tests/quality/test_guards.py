@@ -131,7 +131,7 @@ def _ascend(quality: QualityEvaluator, real: Images, aim: str, steps: int) -> Im
     images = tf.Variable(np.random.default_rng(0).uniform(64, 192, real.shape), dtype=tf.float32)
     optimizer = keras.optimizers.Adam(4.0)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def step() -> None:
         with tf.GradientTape() as tape:
             found, logits = network(images, training=False)
@@ -144,7 +144,8 @@ def _ascend(quality: QualityEvaluator, real: Images, aim: str, steps: int) -> Im
 
     for _ in range(steps):
         step()
-    return np.rint(images.numpy()).astype(np.uint8)
+    levels: Images = np.rint(images.numpy()).astype(np.uint8)
+    return levels
 
 
 @pytest.mark.parametrize("aim", ["class", "features"])

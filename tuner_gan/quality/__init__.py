@@ -1,8 +1,11 @@
 """What a generator is worth: a frozen classifier of the user's own images, and distances between its features.
 
-    QualityEvaluator      a generator -> named scores
-    ReferenceClassifier   images -> features and logits
-    metrics               features and logits -> numbers
+    QualityEvaluator              a generator or images -> named scores and flags
+    ReferenceClassifier           images -> features and logits
+    FeatureExtractor, pretrained  any Keras model, or one with ImageNet weights, in its place
+    evaluate                      all of it in one call, for any generator or images
+    classification_accuracy_score generated images with labels -> what a classifier learns from them
+    metrics                       features and logits -> numbers
 
 The names load on first use, so that importing this package loads neither TensorFlow nor SciPy.
 """
@@ -14,12 +17,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner_gan.quality import metrics
+    from tuner_gan.quality.accuracy_score import classification_accuracy_score
     from tuner_gan.quality.classifier import ReferenceClassifier
+    from tuner_gan.quality.evaluation import evaluate
     from tuner_gan.quality.evaluator import QualityEvaluator
+    from tuner_gan.quality.extractor import FeatureExtractor
+    from tuner_gan.quality.pretrained import pretrained
 
-__all__ = ["QualityEvaluator", "ReferenceClassifier", "metrics"]
+__all__ = [
+    "FeatureExtractor",
+    "QualityEvaluator",
+    "ReferenceClassifier",
+    "classification_accuracy_score",
+    "evaluate",
+    "metrics",
+    "pretrained",
+]
 
-_HOMES = {"QualityEvaluator": "evaluator", "ReferenceClassifier": "classifier"}
+_HOMES = {
+    "FeatureExtractor": "extractor",
+    "QualityEvaluator": "evaluator",
+    "ReferenceClassifier": "classifier",
+    "classification_accuracy_score": "accuracy_score",
+    "evaluate": "evaluation",
+    "pretrained": "pretrained",
+}
 
 
 def __getattr__(name: str) -> Any:

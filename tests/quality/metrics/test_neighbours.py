@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.stats
 import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +76,25 @@ def test_ties_and_copies_equal_brute_force(seed: int, k: int, m: int, d: int, of
     """Whole numbers in few dimensions are full of equal distances and of copies."""
     rng = np.random.default_rng(seed)
     _check(rng.integers(0, 9, (40, d)) + offset, rng.integers(0, 9, (m, d)) + offset, k)
+
+
+@FEW
+@given(seeds, st.integers(1, 8), st.integers(2, 8))
+def test_coverage_by_fewer_samples_than_neighbours(seed: int, k: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    real, fake = rng.integers(0, 4, (40, 3)), rng.integers(0, 4, (m, 3))
+    radius = np.sort(cdist(real, real), axis=1)[:, k]
+    assert coverage(real, fake, k) == np.mean(cdist(real, fake).min(axis=1) < radius)
+
+
+@FEW
+@given(seeds, st.floats(-100, 100), st.integers(6, 60))
+def test_common_rotation_shift_and_order_do_not_matter(seed: int, shift: float, m: int) -> None:
+    real, fake = _sets(seed, 60, m)
+    rng = np.random.default_rng(seed)
+    rotation = scipy.stats.ortho_group.rvs(8, random_state=rng)
+    moved = (rng.permutation(x) @ rotation + shift for x in (real, fake))
+    assert compare_neighbours(*moved) == pytest.approx(compare_neighbours(real, fake), rel=1e-13)
 
 
 @FEW

@@ -1,0 +1,196 @@
+"""The whole suite for images and generators that no search has made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from evaluators import SEED, extractor_model, generator_model, real_digits, trained_once
+
+from tuner_gan import datasets
+from tuner_gan.datasets import DataSplits, ImageDataset
+from tuner_gan.errors import QualityError
+from tuner_gan.quality import ReferenceClassifier, metrics
+from tuner_gan.quality import evaluation as evaluation_module
+from tuner_gan.quality.accuracy_score import classification_accuracy_score
+from tuner_gan.quality.catalogue import EVERY, METRICS, SECOND
+from tuner_gan.quality.evaluation import Evaluation, evaluate
+
+Array = npt.NDArray[Any]
+
+COLUMNS = {"metric": "string", "value": "Float64", "floor": "Float64", "better": "string", "meaning": "string"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short() -> Iterator[None]:
+    with trained_once():
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSplits:
+    return real_digits()
+
+
+def images_of(data: ImageDataset, count: int | None = None) -> ImageDataset:
+    """The same images without labels."""
+    return ImageDataset("images", data.images[:count], None)
+
+
+@pytest.fixture(scope="module")
+def real(digits: DataSplits) -> Evaluation:
+    """The held-out images, with their labels."""
+    return evaluate(digits.holdout, digits, seed=SEED)
+
+
+def test_held_out_images_get_every_score_and_no_flag(real: Evaluation, digits: DataSplits) -> None:
+    assert real.images == len(digits.holdout)
+    assert tuple(real.scores) == (*METRICS, *SECOND, "cas") == tuple(EVERY)
+    assert (real.flags, real.message) == ((), None)
+    assert real.quality.samples == len(digits.holdout)
+    without_cas = {name: value for name, value in real.scores.items() if name != "cas"}
+    assert without_cas == pytest.approx({name: real.floor[name] for name in without_cas})
+
+
+def test_cas_is_the_accuracy_of_a_classifier_that_saw_these_images(real: Evaluation, digits: DataSplits) -> None:
+    assert real.floor["cas"] == real.quality.card["accuracy"] > 0.9
+    assert real.scores["cas"] == classification_accuracy_score(digits.holdout, digits.holdout, seed=SEED)
+
+
+def test_mislabelled_images_have_a_low_cas_and_the_same_other_scores(real: Evaluation, digits: DataSplits) -> None:
+    assert digits.holdout.labels is not None
+    wrong = dataclasses.replace(digits.holdout, labels=(digits.holdout.labels + 1) % 10)
+    found = evaluate(wrong, digits, seed=SEED)
+    assert found.scores["cas"] < 0.1
+    assert {**found.scores, "cas": 0.0} == {**real.scores, "cas": 0.0}
+
+
+def test_labels_of_other_classes_and_no_labels_have_no_cas(real: Evaluation, digits: DataSplits) -> None:
+    named = dataclasses.replace(digits.holdout, class_names=tuple("abcdefghij"))
+    for source in (named, images_of(digits.holdout)):
+        found = evaluate(source, digits, seed=SEED)
+        assert found.scores == {name: value for name, value in real.scores.items() if name != "cas"}
+        assert "cas" not in found.floor
+
+
+def test_the_table_has_a_row_a_score(real: Evaluation) -> None:
+    table = real.table()
+    assert dict(table.dtypes.astype(str)) == COLUMNS
+    assert list(table.metric) == list(real.scores)
+    assert list(table.value) == list(real.scores.values())
+    assert list(table.floor) == [real.floor[name] for name in real.scores]
+    assert list(table.better) == [EVERY[name].better for name in real.scores]
+    assert list(table.meaning) == [EVERY[name].meaning for name in real.scores]
+
+
+def test_plain_data(real: Evaluation, digits: DataSplits) -> None:
+    content = json.loads(json.dumps(real.to_json(), allow_nan=False))
+    assert list(content) == ["images", "flags", "message", "scores", "floor", "fingerprint", "evaluator"]
+    assert content["scores"] == real.scores
+    assert content["floor"] == real.floor
+    assert (content["images"], content["flags"], content["message"]) == (359, [], None)
+    assert content["fingerprint"] == content["evaluator"]["fingerprint"] == real.quality.fingerprint
+    assert content["evaluator"]["data_fingerprint"] == digits.fingerprint
+    assert not {"floor", "fit_s"} & content["evaluator"].keys()  # the time would differ in every run
+
+
+def test_copies_of_the_training_set_are_found(digits: DataSplits) -> None:
+    found = evaluate(images_of(digits.train, 359), digits, seed=SEED)
+    assert found.flags == ("memorising",)
+    assert found.scores["fcd"] < 0.05
+
+
+def test_a_generator_is_asked_for_as_many_images_as_in_a_search(digits: DataSplits) -> None:
+    found = evaluate(generator_model(), digits, seed=SEED)
+    assert found.images == found.quality.samples == 500
+    assert tuple(found.scores) == (*METRICS, *SECOND)
+    assert found.scores["fcd"] > 20 * found.floor["fcd"]
+    assert found.scores == found.quality.evaluate(generator_model(), second=True)
+
+
+@pytest.mark.parametrize(
+    ("level", "flag", "words"), [(0.2, "constant", "all 500 images are the same"), (math.nan, "diverged", "NaN")]
+)
+def test_a_degenerate_generator_has_a_flag_and_no_score(
+    digits: DataSplits, level: float, flag: str, words: str
+) -> None:
+    found = evaluate(generator_model(level), digits, seed=SEED)
+    assert (found.flags, found.scores) == ((flag,), {})
+    assert words in str(found.message)
+    assert dict(found.table().dtypes.astype(str)) == COLUMNS
+    assert len(found.table()) == 0
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (content["flags"], content["scores"], content["floor"]) == ([flag], {}, {})
+
+
+def test_constant_images_are_a_flag_too(digits: DataSplits) -> None:
+    constant = ImageDataset("constant", np.full((40, 8, 8, 1), 90, np.uint8), None)
+    with pytest.warns(UserWarning, match="reference images are few"):  # compared with 40 images
+        found = evaluate(constant, digits, seed=SEED)
+    assert (found.images, found.flags, found.scores) == (40, ("constant",), {})
+    assert "all 40 images are the same" in str(found.message)
+
+
+def test_few_images_are_compared_with_as_many(digits: DataSplits) -> None:
+    with pytest.warns(UserWarning, match="reference images are few"):
+        found = evaluate(images_of(digits.holdout, 30), digits, seed=SEED)
+    assert found.images == found.quality.samples == 30
+    assert found.scores.keys() == {*METRICS, *SECOND} - {"fcd_infinity"} == found.floor.keys()
+    assert found.scores["coverage"] > 0.5  # 30 images cover 30 others, but not 360
+    assert found.flags == ()
+
+
+def test_most_images_are_only_counted_in_the_distances_of_moments(
+    real: Evaluation, digits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_module, "MOST_IMAGES", 100)
+    found = evaluate(images_of(digits.holdout), digits, seed=SEED)
+    assert (found.images, found.quality.samples) == (359, 100)
+    assert found.scores["fcd"] == pytest.approx(real.scores["fcd"])
+    classifier = ReferenceClassifier.fit(digits.train, digits.holdout, seed=SEED)
+    a, b = (classifier.features(data.images[:100]) for data in (digits.reference, digits.holdout))
+    assert found.scores["kid"] == pytest.approx(metrics.kernel_distance(a, b), abs=1e-9)
+
+
+def test_against_other_real_images(real: Evaluation, digits: DataSplits) -> None:
+    against = images_of(digits.train, 300)
+    found = evaluate(images_of(digits.holdout), digits, against=against, seed=SEED)
+    classifier = ReferenceClassifier.fit(digits.train, digits.holdout, seed=SEED)
+    a, b = classifier.features(against.images), classifier.features(digits.holdout.images)
+    assert found.scores["fcd"] == pytest.approx(metrics.relative_frechet_distance(a, b), rel=1e-6)
+    assert found.scores["fcd"] != real.scores["fcd"]
+    assert found.quality.card["reference_images"] == 300
+    assert found.quality.fingerprint != real.quality.fingerprint
+    other = evaluate(images_of(digits.holdout), digits, against=images_of(digits.train, 299), seed=SEED)
+    assert len({one.quality.card["data_fingerprint"] for one in (real, found, other)}) == 3
+
+
+def test_features_of_the_users_own(digits: DataSplits) -> None:
+    found = evaluate(digits.holdout, digits, seed=SEED, features=extractor_model())
+    assert found.quality.card["kind"] == "features"
+    without = {name for name, metric in EVERY.items() if not metric.needs_classes}
+    assert set(found.scores) == without
+    assert found.scores["cas"] > 0.5
+    assert "cas" not in found.floor  # there is no accuracy on real images to compare with
+    assert found.table().floor.isna().sum() == 1
+    assert json.loads(json.dumps(found.to_json()))["evaluator"]["kind"] == "features"
+
+
+def test_images_of_another_shape_are_refused(digits: DataSplits) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 10, 8, 1), dtype=np.uint8)
+    larger = datasets.from_arrays(images)
+    for arguments in ({"source": larger}, {"source": images_of(digits.holdout), "against": larger}):
+        with pytest.raises(QualityError, match=r"images must be uint8 of shape \[N, 8, 8, 1\].*\[60, 10, 8, 1\]"):
+            evaluate(**{"data": digits, "seed": SEED} | arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [0, 5, 29])
+def test_too_few_images_are_refused(digits: DataSplits, count: int) -> None:
+    with pytest.raises(QualityError, match="30"):
+        evaluate(images_of(digits.holdout, count), digits, seed=SEED)
