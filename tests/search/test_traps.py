@@ -255,7 +255,10 @@ def test_trap_05_divergence(tmp_path: Path) -> None:
     tuner = run_search(tmp_path / "ours", hypermodel=NaNFirst(), max_trials=4)
     trials = tuner.results().trials()
     assert list(trials.status) == ["COMPLETED", "FAILED", "FAILED", "FAILED"]
-    assert trials.message[1:].str.fullmatch(r"(generator|discriminator) loss is (nan|inf) at epoch [12]").all()
+    told = r"(generator|discriminator) loss is (nan|inf) \(after epoch [12]\)"
+    assert trials.message[1:].str.fullmatch(told).all()
+    assert trials.flags.isna()[0]
+    assert list(trials.flags[1:]) == ["diverged"] * 3
     assert trials.score[1:].isna().all()
     contents = strict_json(tmp_path / "ours")
     assert len(contents) > 10
@@ -268,10 +271,10 @@ def test_trap_05_infinity_is_no_score(tmp_path: Path) -> None:
         def score(self, generator: keras.Model) -> dict[str, float]:
             return super().score(generator) | {"fcd": math.inf}
 
-    with pytest.raises(SearchError, match="All 2 trials failed; the last one because: fcd is inf at epoch 1"):
+    with pytest.raises(SearchError, match=r"^All 2 trials failed; the last one because: fcd is inf \(after epoch 1\)$"):
         run_search(tmp_path, quality=Infinite(blobs()), eager=True)
     for record in load(tmp_path / "search").records:
-        assert (record.status, record.score) == ("FAILED", None)
+        assert (record.status, record.score, record.flags) == ("FAILED", None, ("diverged",))
         assert len(record.executions) == 1
     strict_json(tmp_path)
 

@@ -15,7 +15,7 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blobs, make_tuner, run_search
+from searches import QUIET, SHAPE, EagerHyperModel, FullQuality, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
 from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits
@@ -48,19 +48,20 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
-    """Both tutorials and one trial on real digits with the real evaluator, whose classifier had a short training."""
+    """Both tutorials and one trial on real digits with the real evaluator, whose classifiers had a short training."""
     directory = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "STEPS", (200, 200))
         quality = QualityEvaluator.fit(digits, directory / "digits")
-    tuner = GANTuner(
-        GANHyperModel(digits.image_shape, TinySpace()),
-        quality=quality,
-        max_trials=1,
-        directory=directory,
-        project_name="digits",
-    )
-    tuner.search(digits.train, epochs=1)
+        tuner = GANTuner(
+            GANHyperModel(digits.image_shape, TinySpace()),
+            quality=quality,
+            max_trials=1,
+            finalists=2,
+            directory=directory,
+            project_name="digits",
+        )
+        tuner.search(digits.train, epochs=1)
     return tuner
 
 
@@ -95,7 +96,12 @@ def test_the_project_folder(searched: GANTuner) -> None:
         "max_time": None,
         "executions_per_trial": 1,
         "baselines": "all",
+        "finalists": 2,
     }
+    quality = searched.quality
+    assert content["objective"] == {"name": "fcd", "direction": "min"}
+    assert content["metrics"] == [*quality.metrics, *quality.second_metrics]
+    assert content["rung_metrics"] == list(quality.rung_metrics)
     assert content["data"]["images"] == len(datasets.load("digits").split(seed=0).train)
     assert content["elapsed_s"] > 0
 
@@ -125,10 +131,200 @@ def test_the_best_model_is_the_one_that_was_scored(searched: GANTuner, digits: D
         (best.folder / "away").rename(best.folder / files.GENERATOR)
 
 
-def test_finished_trials_are_not_run_again(searched: GANTuner, digits: DataSplits) -> None:
+def test_finished_trials_are_not_run_again(
+    searched: GANTuner, digits: DataSplits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(QualityEvaluator, "evaluate", refuse)
+    monkeypatch.setattr(QualityEvaluator, "score", refuse)
     before = searched.results().records
     searched.search(digits.train, epochs=1)
     assert searched.results().records == before
+
+
+# Scores: some at every rung, all of them at the end of a training, a second opinion for the best.
+
+
+def test_a_finished_trial_has_every_score_and_its_rungs_the_cheap_ones(searched: GANTuner) -> None:
+    quality, results = searched.quality, searched.results()
+    for record in results.records:
+        assert [name for name in record.metrics if not name.startswith("second_")] == list(quality.metrics)
+        generator = keras.saving.load_model(record.folder / files.GENERATOR)
+        scores = quality.evaluate(generator)
+        assert {name: record.metrics[name] for name in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
+        assert record.score == pytest.approx(record.metrics["fcd"], rel=1e-6)
+        assert record.flags == quality.flags(record.metrics)
+    metrics = [name for name in results.trials().columns if name.startswith("metric.")]
+    assert metrics == [f"metric.{name}" for name in (*quality.metrics, *quality.second_metrics)]
+    history = results.history()
+    cheap = [f"metric.{name}" for name in quality.rung_metrics]
+    assert [name for name in history.columns if name.startswith("metric.")] == cheap
+    assert history[cheap].notna().all(axis=None)
+
+
+def test_the_best_trials_and_no_others_have_a_second_opinion(searched: GANTuner) -> None:
+    trials = searched.results().trials()
+    second = trials[[f"metric.{name}" for name in searched.quality.second_metrics]]
+    assert list(trials["rank"]) == [1, 2, 3]
+    assert second.notna().to_numpy().tolist() == [[True, True], [True, True], [False, False]]
+    assert (searched.folder / files.CLASSIFIER_DIR / files.SECOND_DIR / files.CARD).exists()
+    best = searched.results().best
+    generator = keras.saving.load_model(best.folder / files.GENERATOR)
+    scores = QualityEvaluator.load(searched.folder).evaluate(generator, second=True)
+    assert best.metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
+
+
+class Flagged(FullQuality):
+    """The training says collapsed, and the second opinion adversarial."""
+
+    def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
+        return ("adversarial",) if "second_fcd" in scores else ("collapsed",)
+
+
+@pytest.mark.parametrize("finalists", [0, 1, 2, 5])
+def test_as_many_finalists_as_asked_for(finalists: int, tmp_path: Path) -> None:
+    quality = Flagged(blobs())
+    tuner = run_search(tmp_path, quality=quality, max_trials=3, finalists=finalists, epochs=1, eager=True)
+    trials = tuner.results().trials()
+    asked = min(finalists, 3)
+    assert list(trials["metric.second_fcd"].notna()) == [True] * asked + [False] * (3 - asked)
+    assert quality.asked == [False] * 3 + [True] * asked
+    assert list(trials.flags) == ["collapsed, adversarial"] * asked + ["collapsed"] * (3 - asked)
+    for record in tuner.results().records[:asked]:
+        assert record.metrics["second_fcd"] == pytest.approx(2 * (record.score or 0))
+        assert record.flags == ("collapsed", "adversarial")
+        assert set(record.metrics) == {"fcd", "brightness", "second_fcd"}
+
+
+def test_finalists_are_asked_about_once(tmp_path: Path) -> None:
+    run_search(tmp_path, quality=Flagged(blobs()), finalists=1, epochs=1, eager=True)
+    quality = Flagged(blobs())
+    tuner = run_search(tmp_path, quality=quality, finalists=1, epochs=1, eager=True)
+    assert quality.asked == []
+    first = tuner.results().records
+    tuner = run_search(tmp_path, quality=quality, finalists=2, epochs=1, eager=True)
+    assert quality.asked == [True]  # the second best
+    assert [record.metrics.get("second_fcd") is not None for record in tuner.results().records] == [True, True]
+    assert tuner.results().records[0] == first[0]
+
+
+def test_a_failed_trial_is_no_finalist(tmp_path: Path) -> None:
+    quality = FullQuality(blobs())
+    tuner = run_search(tmp_path, quality=quality, baselines="all", max_trials=1, max_model_size=2000, eager=True)
+    assert list(tuner.results().trials().status) == ["COMPLETED", "FAILED", "FAILED"]
+    assert quality.asked == [False, True]
+
+
+@pytest.mark.parametrize(("fit_s", "max_time", "is_asked"), [(0.0, 60, True), (0.0, 40, False), (5.0, 60, False)])
+def test_the_second_opinion_takes_a_tenth_of_the_time_at_most(
+    fit_s: float, max_time: float, is_asked: bool, tmp_path: Path
+) -> None:
+    # Three finalists take about 4.5 seconds.
+    quality = FullQuality(blobs())
+    quality.second_fit_s = fit_s
+    tuner = make_tuner(tmp_path, quality=quality, max_trials=1, finalists=3, eager=True)
+    tuner.search(blobs(), epochs=1, max_time=max_time)
+    assert quality.asked == [False, *([True] if is_asked else [])]
+
+
+def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> None:
+    class Worse(FullQuality):
+        def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
+            return (("collapsed",), ("memorising", "collapsed"))[len(self.asked) - 1]
+
+    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, finalists=0)
+    best = tuner.results().best
+    both = [execution.metrics for execution in best.executions]
+    assert [set(metrics) for metrics in both] == [{"fcd", "brightness"}] * 2
+    assert both[0]["brightness"] != both[1]["brightness"]
+    assert best.metrics == pytest.approx({name: (both[0][name] + both[1][name]) / 2 for name in both[0]})
+    assert set(best.flags) == {"memorising", "collapsed"}
+    assert len(best.flags) == 2
+
+
+class Flat(EagerHyperModel):
+    """Generators that make one image, and hardly learn."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+        gan = super().build(hp)
+        for network in (gan.generator, gan.ema_generator):
+            network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
+        return gan
+
+
+def test_a_constant_generator_is_a_failed_trial_with_a_flag(
+    searched: GANTuner, digits: DataSplits, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        tmp_path, quality=searched.quality, hypermodel=Flat(SHAPE, TinySpace(learning_rate=1e-9)), max_trials=1
+    )
+    with pytest.raises(SearchError, match="all 500 images are the same: the generator has collapsed to a constant"):
+        tuner.search(digits.train, epochs=1)
+    (trial,) = tuner.results().trials().itertuples()
+    assert (trial.status, trial.flags) == ("FAILED", "constant")
+    assert trial.message.endswith("which has no score (after epoch 1)")
+
+
+# Objectives other than the default.
+
+
+class Brightest(FullQuality):
+    """More of its objective is better."""
+
+    objective = "brightness"
+    direction = "max"
+
+    @property
+    def rung_metrics(self) -> tuple[str, ...]:
+        return self.metrics
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        return MeanQuality.score(self, generator)
+
+
+def test_more_can_be_better(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=4, finalists=1, epochs=4)
+    trials, history = tuner.results().trials(), tuner.results().history()
+    assert list(trials.score) == sorted(trials.score, reverse=True)
+    assert trials.score.nunique() == 4
+    brightest = history.groupby("trial_id")["metric.brightness"].max()
+    assert list(brightest[trials.trial_id]) == list(trials.score)
+    assert list(trials["metric.second_fcd"].notna()) == [True, False, False, False]
+    assert tuner.results().config["objective"] == {"name": "brightness", "direction": "max"}
+    assert tuner.oracle.get_best_trials(1)[0].trial_id == trials.trial_id[0]
+    best = tuner.results().best
+    assert best.trial_id == trials.trial_id[0]
+    generator = keras.saving.load_model(best.folder / files.GENERATOR)
+    assert MeanQuality(blobs()).score(generator)["brightness"] == pytest.approx(best.score, abs=1e-7)
+
+
+def test_coverage_as_the_objective(searched: GANTuner, digits: DataSplits, tmp_path: Path) -> None:
+    def tuner(objective: str) -> GANTuner:
+        return GANTuner(
+            GANHyperModel(digits.image_shape, TinySpace(widest=32)),
+            quality=QualityEvaluator.load(searched.folder, objective=objective),
+            max_trials=2,
+            baselines="none",
+            finalists=1,
+            directory=tmp_path,
+            project_name="coverage",
+        )
+
+    first = tuner("coverage")
+    first.search(digits.train, epochs=4)
+    trials = first.results().trials()
+    assert trials.score[0] == trials["metric.coverage"].max()
+    assert list(trials.score) == pytest.approx(list(trials["metric.coverage"]))
+    assert trials.score[0] > trials.score[1]
+    config = first.results().config
+    assert config["objective"] == {"name": "coverage", "direction": "max"}
+    for other in ("fcd", "kid"):
+        with pytest.raises(ProjectError, match="another objective"):
+            tuner(other)
+    tuner("coverage").search(digits.train, epochs=4)
+    assert first.results().trials().equals(trials)
 
 
 def test_a_failed_baseline_is_not_run_again(tmp_path: Path) -> None:
@@ -192,6 +388,9 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
         ({"executions_per_trial": 1.5}, "executions_per_trial must be an integer from 1, but got 1.5"),
         ({"seed": -1}, "seed must be an integer from 0, but got -1"),
         ({"seed": None}, "seed must be an integer from 0, but got None"),
+        ({"finalists": -1}, "finalists must be an integer from 0, but got -1"),
+        ({"finalists": None}, "finalists must be an integer from 0, but got None"),
+        ({"finalists": 1.0}, "finalists must be an integer from 0, but got 1.0"),
         ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
         ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
         ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),
@@ -288,10 +487,13 @@ def test_max_trial_time(tmp_path: Path) -> None:
 
 
 def test_all_trials_failed(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match=r"^All 2 trials failed; the last one because: .*loss is nan at epoch 1$"):
+    with pytest.raises(
+        SearchError, match=r"^All 2 trials failed; the last one because: .*loss is nan \(after epoch 1\)$"
+    ):
         run_search(tmp_path, space=TinySpace(learning_rate=1e30), eager=True)
     trials = load(tmp_path / "search").trials()
     assert list(trials.status) == ["FAILED", "FAILED"]
+    assert list(trials.flags) == ["diverged", "diverged"]
     assert trials["rank"].isna().all()
 
 

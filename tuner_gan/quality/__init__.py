@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tuner_gan.quality import metrics
     from tuner_gan.quality.accuracy_score import classification_accuracy_score
+    from tuner_gan.quality.applications import pretrained
     from tuner_gan.quality.classifier import ReferenceClassifier
     from tuner_gan.quality.evaluation import evaluate
     from tuner_gan.quality.evaluator import QualityEvaluator
     from tuner_gan.quality.extractor import FeatureExtractor
-    from tuner_gan.quality.pretrained import pretrained
 
 __all__ = [
     "FeatureExtractor",
@@ -40,7 +40,7 @@ _HOMES = {
     "ReferenceClassifier": "classifier",
     "classification_accuracy_score": "accuracy_score",
     "evaluate": "evaluation",
-    "pretrained": "pretrained",
+    "pretrained": "applications",
 }
 
 

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, first_line
+from tuner_gan.quality.applications import pretrained
 from tuner_gan.quality.classifier import Floats, Images, damaged, inference_batch, read_card
-from tuner_gan.quality.pretrained import pretrained
 
 # What a layer's configuration says beyond what it computes. Names are left out because Keras numbers them by session.
 _INDIFFERENT = {"module", "registered_name", "build_config", "compile_config", "shared_object_id", "name"}

@@ -14,9 +14,9 @@ from keras import layers
 from keras_models import by_hand, plain_model, random_images, truncate
 
 from tuner_gan.errors import QualityError
-from tuner_gan.quality import pretrained as module
+from tuner_gan.quality import applications as module
+from tuner_gan.quality.applications import pretrained
 from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
-from tuner_gan.quality.pretrained import pretrained
 
 Array = npt.NDArray[Any]
 
