@@ -82,6 +82,10 @@ def test_an_empty_column(project: Path, capsys: Capture) -> None:
         ((), ["COMMAND"]),
         (("serch",), ["invalid choice: 'serch'"]),
         (("search", "--epochs", "three"), ["--epochs", "invalid int value: 'three'"]),
+        (("search", "--finalists", "all"), ["--finalists", "invalid int value: 'all'"]),
+        (("evaluate",), ["SAMPLES.npz", "--data"]),
+        (("evaluate", "a.npz"), ["--data"]),
+        (("evaluate", "a.npz", "--data", "digits", "--format", "csv"), ["--format", "'csv'", "json"]),
         (("search", "--epoks", "3"), ["unrecognized arguments: --epoks"]),
         (("trials",), ["FOLDER"]),
         (("trials", "x", "--format", "xml"), ["--format", "'xml'", "markdown"]),
@@ -104,6 +108,11 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
         (("--epochs", "0"), "epochs must be an integer from 1, but got 0."),
         (("--executions", "-1"), "executions must be an integer from 1, but got -1."),
         (("--seed", "-1"), "seed must be an integer from 0, but got -1."),
+        (("--finalists", "-1"), "finalists must be an integer from 0, but got -1."),
+        (
+            ("--objective", "fdc"),
+            "objective must be one of fcd, kid, coverage, mind, classifier_score, but got 'fdc' (did you mean 'fcd'?).",
+        ),
         (("--max-time", "soon"), "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
         (("--image-size", "big"), "Expected an image size such as 64 or 48x64 (height x width), but got 'big'."),
         (("--image-size", "7x8"), "image_size must be (height, width), two whole numbers from 8 to 256, got (7, 8)."),
@@ -114,6 +123,34 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
 def test_a_setting_out_of_its_range(capsys: Capture, arguments: tuple[str, ...], expected: str) -> None:
     assert refused(capsys, "search", "--data", "digits", *arguments) == expected
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ("MobileNetV9", ["features must be the name of a network of keras.applications", "'MobileNetV9'", "did you"]),
+        ("nothing.keras", ["nothing.keras is no file: expected a feature extractor saved as .keras."]),
+        ("text.keras", ["text.keras cannot be loaded as a feature extractor"]),
+    ],
+)
+def test_features_that_cannot_be_used(capsys: Capture, features: str, words: list[str]) -> None:
+    Path("text.keras").write_text("no model", encoding="utf-8")
+    assert contains(refused(capsys, *SEARCH, "--features", features), *words)
+    assert not list(Path().rglob("card.json"))
+
+
+def test_an_objective_of_classes_without_a_classifier_of_them(capsys: Capture) -> None:
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save("mine.keras")
+    said = refused(capsys, *SEARCH, "--features", "mine.keras", "--objective", "classifier_score")
+    assert said == "The objective 'classifier_score' needs labels and a classifier of them: choose fcd or kid."
+
+
+def test_a_search_by_another_objective_or_features(project: Path, capsys: Capture) -> None:
+    said = refused(capsys, *SEARCH, "--objective", "coverage")
+    assert contains(said, f"{project} holds a search with another objective", "fcd", "coverage", "choose another")
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save("mine.keras")
+    said = refused(capsys, *SEARCH, "--features", "mine.keras")
+    assert contains(said, f"{project / 'classifier'} holds another feature extractor than the one asked for")
 
 
 # Downloads.
@@ -469,20 +506,22 @@ def failed(searched: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.
 
 def test_a_search_in_which_every_trial_failed(failed: Run, capsys: Capture) -> None:
     assert failed.code == 3
-    assert failed.error() == "All 2 trials failed; the last one because: discriminator loss is nan at epoch 1"
-    assert failed.out.count("FAILED after") == 2  # the lines of the live view
+    assert failed.error() == "All 2 trials failed; the last one because: discriminator loss is nan (after epoch 1)"
+    assert failed.out.count("FAILED (diverged) after") == 2  # the lines of the live view
 
     found = call(capsys, "trials", "runs/demo")
     assert found.code == 0
     assert found.out.count("FAILED") == 2
-    assert "2 failed: discriminator loss is nan at epoch 1" in found.out
+    assert "2 failed: discriminator loss is nan (after epoch 1)" in found.out
     for arguments in (("export", "runs/demo"), ("history", "runs/demo", "--trial", "best")):
         said = refused(capsys, *arguments)
-        assert contains(said, "no trial with a score", "(2 FAILED)", "discriminator loss is nan at epoch 1")
+        assert contains(said, "no trial with a score", "(2 FAILED)", "discriminator loss is nan (after epoch 1)")
 
     # A failed trial by its name.
     said = refused(capsys, "export", "runs/demo", "--trial", "1")
-    assert re.fullmatch(r"Trial 1 .*cannot be exported: it is FAILED: discriminator loss is nan at epoch 1\.", said)
+    assert re.fullmatch(
+        r"Trial 1 .*cannot be exported: it is FAILED: discriminator loss is nan \(after epoch 1\)\.", said
+    )
     assert not list(Path("runs/demo").glob("export*"))
     found = call(capsys, "history", "runs/demo", "--trial", "1")
     assert (found.code, found.out, found.err) == (0, "There are no epochs yet.\n", "")

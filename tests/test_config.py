@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tuner_gan.config import SearchConfig, parse_duration, parse_size
 from tuner_gan.errors import ConfigError
+from tuner_gan.quality.catalogue import OBJECTIVES
 
 TEXT = st.text(string.ascii_letters + string.digits + " ._-'#=[]", max_size=12)
 NAMES = st.text(st.characters(blacklist_characters="/\\\0", blacklist_categories=["Cs"]), min_size=1).filter(
@@ -24,6 +25,9 @@ SETTINGS = st.fixed_dictionaries(
         "data": TEXT,
         "space": TEXT,
         "oracle": TEXT,
+        "objective": st.sampled_from(["fcd", "kid", "coverage", "mind", "classifier_score"]),
+        "features": st.sampled_from(["MobileNetV2", "mine/features.keras"]),
+        "finalists": st.integers(0, 9),
         "max_trials": st.integers(1, 99),
         "max_time": st.sampled_from(["90", "90s", "5m", "1h30m"]),
         "epochs": st.integers(1, 99),
@@ -56,6 +60,7 @@ def test_the_defaults_are_the_main_job() -> None:
     assert config.seconds == 300
     assert config.size is None
     assert (config.overwrite, config.max_trials) == (False, None)
+    assert (config.objective, config.features, config.finalists) == ("fcd", None, 3)
 
 
 def test_a_config_cannot_be_changed() -> None:
@@ -148,6 +153,12 @@ def test_what_is_no_size_is_named(text: str) -> None:
         ("epochs", 1.0, "int"),
         ("epochs", False, "int"),
         ("seed", "0", "int"),
+        ("objective", None, "str"),
+        ("objective", ["fcd"], "str"),
+        ("features", 2, "str or none"),
+        ("finalists", None, "int"),
+        ("finalists", True, "int"),
+        ("finalists", 3.0, "int"),
         ("baselines", True, "str"),
         ("name", ["demo"], "str or none"),
         ("overwrite", 1, "bool"),
@@ -160,11 +171,38 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: Any, expected: s
 
 @pytest.mark.parametrize(
     ("name", "value", "least"),
-    [("max_trials", 0, 1), ("epochs", 0, 1), ("epochs", -1, 1), ("executions", 0, 1), ("seed", -1, 0)],
+    [
+        ("max_trials", 0, 1),
+        ("epochs", 0, 1),
+        ("epochs", -1, 1),
+        ("executions", 0, 1),
+        ("seed", -1, 0),
+        ("finalists", -1, 0),
+    ],
 )
 def test_a_number_out_of_its_range_is_refused(name: str, value: int, least: int) -> None:
     assert refusal(**{name: value}) == f"{name} must be an integer from {least}, but got {value}."
     assert getattr(SearchConfig.load({name: least}), name) == least
+
+
+def test_the_objectives_are_those_of_the_catalogue() -> None:
+    for name in OBJECTIVES:
+        assert SearchConfig(objective=name).objective == name
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("fdc", " (did you mean 'fcd'?)"),
+        ("FCD", " (did you mean 'fcd'?)"),
+        ("classifer_score", " (did you mean 'classifier_score'?)"),
+        ("precision", ""),
+        ("", ""),
+    ],
+)
+def test_another_objective_is_refused_with_the_closest_one(name: str, guess: str) -> None:
+    known = "fcd, kid, coverage, mind, classifier_score"
+    assert refusal(objective=name) == f"objective must be one of {known}, but got {name!r}{guess}."
 
 
 def test_baselines_are_all_or_none() -> None:
@@ -229,6 +267,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
     stored = {
         **dataclasses.asdict(SearchConfig()),
         "image_size": "8",
+        "features": "mine.keras",
         "max_trials": 3,
         "max_time": "1m",
         "name": "demo",
@@ -248,6 +287,11 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         ("max_time = 90", "max_time must be of type str or none, but got 90."),
         ("name = {a = 1}", "name must be of type str or none, but got {'a': 1}."),
         ("epochs = 0", "epochs must be an integer from 1, but got 0."),
+        (
+            "objective = 'fdc'",
+            "objective must be one of fcd, kid, coverage, mind, classifier_score, but got 'fdc' (did",
+        ),
+        ("finalist = 2", "has an unknown key 'finalist' (did you mean 'finalists'?)"),
         ("max_time = 'soon'", "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
         ("dir = 'a\tb", "is no valid TOML: "),
         ("epochs = 1\nepochs = 2", "is no valid TOML: "),

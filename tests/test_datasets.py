@@ -456,6 +456,81 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         datasets.load(tmp_path / "a.npz")
 
 
+# Samples to be judged ---------------------------------------------------------------------------------------------
+
+
+def test_samples_are_loaded_as_data_sets_are(tmp_path: Path) -> None:
+    images, labels = random_images(60), np.arange(60) % 4
+    np.savez(tmp_path / "labelled.npz", x=images, y=labels)
+    labelled = datasets.load_samples(tmp_path / "labelled.npz")
+    assert (labelled.name, labelled.num_classes, labelled.test) == ("labelled.npz", 4, None)
+    np.testing.assert_array_equal(labelled.images, images)
+    np.testing.assert_array_equal(labelled.labels, labels)
+    (tmp_path / "pictures").mkdir()
+    save_images(tmp_path / "pictures", images)
+    pictures = datasets.load_samples(str(tmp_path / "pictures"))
+    assert (pictures.name, pictures.labels) == ("pictures", None)
+    np.testing.assert_array_equal(pictures.images, images)
+    assert datasets.load_samples(tmp_path / "pictures", (12, 16)).image_shape == (12, 16, 1)
+
+
+def test_a_test_set_of_samples_does_not_count(tmp_path: Path) -> None:
+    images = random_images(70)
+    np.savez(tmp_path / "a.npz", x_train=images[:40], y_train=np.arange(40) % 2, x_test=images[40:], y_test=[0, 1] * 15)
+    samples = datasets.load_samples(tmp_path / "a.npz")
+    assert (len(samples), samples.num_classes, samples.test) == (40, 2, None)
+    np.testing.assert_array_equal(samples.images, images[:40])
+
+
+def test_samples_may_be_few_and_all_the_same(tmp_path: Path) -> None:
+    np.savez(tmp_path / "same.npz", images=np.full((30, 8, 8), 7, np.uint8))
+    same = datasets.load_samples(tmp_path / "same.npz")
+    assert (len(same), same.image_shape, set(same.images.ravel())) == (30, (8, 8, 1), {7})
+    with pytest.raises(DatasetError, match="At least 50 images are needed, got 30"):
+        datasets.load(tmp_path / "same.npz")
+    for count in (0, 1, 29):
+        np.savez(tmp_path / "few.npz", images=random_images(count))
+        with pytest.raises(DatasetError, match=f"At least 30 images are needed to judge them, got {count}: add more"):
+            datasets.load_samples(tmp_path / "few.npz")
+
+
+@pytest.mark.parametrize("name", ["", "no/such/folder", "x.npz", "nul\0byte", "mnsit"])
+def test_samples_that_are_not_there(name: str) -> None:
+    with pytest.raises(DatasetError, match=r"There is no dataset, file or folder"):
+        datasets.load_samples(name)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist5k"])
+def test_the_name_of_a_data_set_is_no_path_of_samples(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError) as caught:
+        datasets.load_samples(name)
+    assert repr(name) in str(caught.value)
+    assert "did you mean" not in str(caught.value)  # what was meant is what was written
+    (tmp_path / name).mkdir()
+    save_images(tmp_path / name, random_images(31))
+    assert len(datasets.load_samples(name)) == 31
+
+
+def test_unusable_samples(tmp_path: Path) -> None:
+    np.savez(tmp_path / "nan.npz", x=with_value(np.nan))
+    with pytest.raises(DatasetError, match="NaN or infinite"):
+        datasets.load_samples(tmp_path / "nan.npz")
+    np.savez(tmp_path / "tiny.npz", x=random_images(40, 4, 4))
+    with pytest.raises(DatasetError, match="from 8x8 to 256x256 pixels, got 4x4"):
+        datasets.load_samples(tmp_path / "tiny.npz")
+    with pytest.raises(ConfigError, match="image_size must be"):
+        datasets.load_samples(tmp_path / "tiny.npz", (4, 4))
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(DatasetError, match=r"a\.txt is no dataset"):
+        datasets.load_samples(tmp_path / "a.txt")
+    np.savez(tmp_path / "labels.npz", x=random_images(40), y=np.arange(39))
+    with pytest.raises(DatasetError, match="got 39 labels for 40 images"):
+        datasets.load_samples(tmp_path / "labels.npz")
+
+
 # Values ----------------------------------------------------------------------------------------------------------
 
 

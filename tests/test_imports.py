@@ -24,6 +24,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     **{f"tuner_gan.{name}": tuple(f"tuner_gan.{part}" for part in PARTS) for name in (*DATASETS, *GROUND)},
     "tuner_gan.quality": ("tuner_gan.gan", "tuner_gan.search", "tuner_gan.search_spaces"),
     "tuner_gan.quality.metrics": FRAMEWORKS,
+    "tuner_gan.quality.reference": FRAMEWORKS,
+    "tuner_gan.quality.guards": (*FRAMEWORKS, "numpy", "scipy", "pandas"),
     "tuner_gan.gan": ("tuner_gan.search", "tuner_gan.search_spaces", "tuner_gan.results", "tuner_gan.quality"),
     "tuner_gan.search_spaces": ("tuner_gan.search", "tuner_gan.results", "tuner_gan.quality"),
     "tuner_gan.results": ("tuner_gan.search", "tuner_gan.search_spaces"),
@@ -86,6 +88,12 @@ def _faults(source: str, module: str, is_package: bool = False) -> list[str]:
     ]
 
 
+def test_a_name_of_a_score_loads_the_standard_library_only() -> None:
+    source = MODULES["tuner_gan.quality.catalogue"].read_text(encoding="utf-8")
+    names = {name.split(".")[0] for _, name in _imports(source, "tuner_gan.quality.catalogue")}
+    assert names <= sys.stdlib_module_names
+
+
 def test_every_module_is_found() -> None:
     assert {
         "tuner_gan",
@@ -114,6 +122,9 @@ def test_no_arrow_points_back(module: str) -> None:
     [
         ("tuner_gan.quality.metrics", "import keras", "keras"),
         ("tuner_gan.quality.metrics", "def f():\n    from tensorflow import math", "tensorflow.math"),
+        ("tuner_gan.quality.metrics.kernel", "from keras import ops", "keras.ops"),
+        ("tuner_gan.quality.reference", "import tensorflow as tf", "tensorflow"),
+        ("tuner_gan.quality.guards", "import numpy as np", "numpy"),
         ("tuner_gan.quality.evaluator", "from tuner_gan.gan.model import GAN", "tuner_gan.gan.model.GAN"),
         ("tuner_gan.quality", "from tuner_gan import search", "tuner_gan.search"),
         ("tuner_gan.quality.classifier", "from ..search_spaces import base", "tuner_gan.search_spaces.base"),
@@ -168,6 +179,8 @@ def test_torch_is_nowhere() -> None:
         "import tuner_gan",
         "import tuner_gan.results",
         "import tuner_gan.quality",
+        "import tuner_gan.quality.catalogue, tuner_gan.quality.guards, tuner_gan.quality.reference",
+        "import tuner_gan.config",
         "import tuner_gan.datasets",
         "from tuner_gan import datasets, results; dir(results); results.load",
     ],

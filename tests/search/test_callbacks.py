@@ -10,7 +10,10 @@ import keras
 import pytest
 from searches import QUIET, MeanQuality, blobs, make_tuner, run_search
 
+from tuner_gan import files
 from tuner_gan.errors import ConfigError
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
 from tuner_gan.results import load
 from tuner_gan.search.callbacks import is_rung
 
@@ -142,6 +145,31 @@ def test_the_history_is_there_after_each_epoch(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, max_trials=1, executions_per_trial=2)
     tuner.search(blobs(), epochs=2, callbacks=[Reads()])
     assert rows == [1, 2, 3, 4]
+
+
+class BestSecond(MeanQuality):
+    """Its second score is the best one, whatever the images."""
+
+    def __init__(self) -> None:
+        super().__init__(blobs())
+        self.calls = 0
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        self.calls += 1
+        return super().score(generator) | {"fcd": abs(self.calls - 2.0)}
+
+
+def test_the_best_epoch_is_evaluated_and_the_last_one_saved(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, quality=BestSecond(), max_trials=1, epochs=4)
+    best, history = tuner.results().best, tuner.results().history()
+    brightness = list(history["metric.brightness"])
+    assert len(set(brightness)) == 4
+    assert best.best_epoch == 2
+    assert best.metrics["brightness"] == pytest.approx(brightness[1], abs=1e-7)
+    gan = GAN(GANArchitecture.from_json(files.read_json(best.folder / files.ARCHITECTURE)), seed=best.seed)
+    gan.compile()
+    gan.load_weights(best.folder / files.STATE)
+    assert MeanQuality(blobs()).score(gan.ema_generator)["brightness"] == pytest.approx(brightness[3], abs=1e-7)
 
 
 def test_samples_and_generator_are_of_one_moment(tmp_path: Path) -> None:

@@ -257,8 +257,8 @@ def test_trap_05_divergence(tmp_path: Path) -> None:
     assert list(trials.status) == ["COMPLETED", "FAILED", "FAILED", "FAILED"]
     told = r"(generator|discriminator) loss is (nan|inf) \(after epoch [12]\)"
     assert trials.message[1:].str.fullmatch(told).all()
-    assert trials.flags.isna()[0]
-    assert list(trials.flags[1:]) == ["diverged"] * 3
+    assert trials["flags"].isna()[0]
+    assert list(trials["flags"][1:]) == ["diverged"] * 3
     assert trials.score[1:].isna().all()
     contents = strict_json(tmp_path / "ours")
     assert len(contents) > 10

@@ -104,11 +104,12 @@ def test_everything_equals_brute_force(seed: int, k: int, n: int, m: int, d: int
     _check(*_sets(seed, n, m, d), k)
 
 
-@pytest.mark.parametrize("scale", [1e-60, 1e-25, 1.0, 1e25, 1e90])
+@pytest.mark.parametrize("scale", [1e-170, 1e-158, 1e-130, 1e-60, 1e-25, 1.0, 1e25, 1e90])
 @pytest.mark.parametrize("offset", [0.0, 1.0, 1e6])
 def test_scale_and_offset_cost_no_exactness(scale: float, offset: float) -> None:
     real, fake = _sets(0)
     _check(scale * (real + offset), scale * (fake + offset))
+    _check(np.repeat(scale * (real[:4] + offset), 99, axis=0), np.repeat(scale * (fake[:3] + offset), 99, axis=0))
 
 
 def test_whole_numbers_in_more_dimensions() -> None:
@@ -186,7 +187,10 @@ def test_real_samples_in_the_order_of_their_classes() -> None:
     assert got["coverage"] == 0.5
 
 
-@pytest.mark.parametrize("limit", [("_MOST_PAIRS", radii, 50), ("_BATCH", distances, 3), ("_PAIRS", distances, 7)])
+@pytest.mark.parametrize(
+    "limit",
+    [("_MOST_PAIRS", radii, 50), ("_MOST_PAIRS", radii, 9**9), ("_BATCH", distances, 3), ("_PAIRS", distances, 7)],
+)
 def test_limits_of_memory_change_nothing(limit: tuple[str, Any, int], monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = _sets(1)
     rounded = np.round(real), np.round(fake)

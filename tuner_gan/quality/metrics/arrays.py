@@ -41,14 +41,15 @@ def as_array(values: npt.ArrayLike, name: str) -> Array:
     raw: npt.NDArray[Any] = np.asarray(values)
     if raw.dtype.kind not in "fiub":
         raise QualityError(f"{name} must be an array of real numbers, got dtype {raw.dtype}.")
-    array = raw.astype(np.float64)
-    if not np.isfinite(array).all():
+    array: Array = np.asarray(raw, np.float64)  # no copy where none is needed: no metric writes to what it was given
+    low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))  # NaN if there is one
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise QualityError(
             f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values: "
             "what produced them has diverged."
         )
-    if array.size and np.abs(array).max() > LARGEST:
-        raise QualityError(f"{name} must not exceed {LARGEST:g} in size, got {np.abs(array).max():g}.")
+    if max(high, -low) > LARGEST:
+        raise QualityError(f"{name} must not exceed {LARGEST:g} in size, got {max(high, -low):g}.")
     return array
 
 

@@ -73,14 +73,14 @@ class Pairs(NamedTuple):
 def prepare(*sets: Array) -> list[Points]:
     """Sets of samples `[N, d]` with equal d, whose distances are going to be compared."""
     # Centred and scaled so that the largest coordinate is about 1: float32 holds them, and the norms, which the error
-    # grows with, are small. A power of two scales without rounding.
+    # grows with, are small. A power of two scales without rounding. Numbers below 1e-120 are left small: their squares
+    # come near to what float64 cannot hold, so that exact distances must decide, and they do where float32 has zeros.
     centre = sets[0].mean(axis=0)
     centred = [samples - centre for samples in sets]
-    exponent = int(np.frexp(max(np.abs(x).max() for x in centred))[1])
-    return [
-        _with_bounds(samples, np.ldexp(x, -exponent), np.ldexp(0.5, -2 * exponent))
-        for samples, x in zip(sets, centred, strict=True)
-    ]
+    exponent = max(int(np.frexp(max(max(x.max(), -x.min()) for x in centred))[1]), -400)
+    for x in centred:
+        x *= 2.0**-exponent
+    return [_with_bounds(samples, x, 0.5 * 4.0**-exponent) for samples, x in zip(sets, centred, strict=True)]
 
 
 def _with_bounds(samples: Array, x: Array, scale: float) -> Points:

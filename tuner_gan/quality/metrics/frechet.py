@@ -15,6 +15,9 @@ from tuner_gan.quality.metrics.distances import in_threads
 from tuner_gan.quality.metrics.moments import Moments
 from tuner_gan.quality.metrics.spectrum import spectrum
 
+_SMALLEST_PIVOT = 1e-5
+"""Share of the largest pivot below which a triangular factor has lost too many digits."""
+
 
 def frechet_distance(real: npt.ArrayLike, fake: npt.ArrayLike) -> float:
     """Squared Frechet distance between the Gaussians fitted to two sets of features.
@@ -232,9 +235,23 @@ class _Reference(NamedTuple):
 
 
 def _reference(mean: Array, covariance: Array) -> _Reference:
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > _rounding(values)
-    return _Reference(mean, float(np.trace(covariance)), vectors[:, kept] * np.sqrt(values[kept]))
+    trace = float(np.trace(covariance))
+    factor = _triangular_factor(covariance)
+    if factor is None:
+        values, vectors = np.linalg.eigh(covariance)
+        kept = values > _rounding(values)
+        factor = vectors[:, kept] * np.sqrt(values[kept])
+    return _Reference(mean, trace, factor)
+
+
+def _triangular_factor(covariance: Array) -> Array | None:
+    """The Cholesky factor, which takes a tenth of the time of `eigh`; None for a matrix that is nearly singular."""
+    try:
+        factor: Array = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return None
+    diagonal = np.diagonal(factor)
+    return factor if diagonal.min() > _SMALLEST_PIVOT * diagonal.max() else None
 
 
 def _distance(reference: _Reference, mean: Array, covariance: Array) -> float:
@@ -270,6 +287,7 @@ def _as_stats(mean: npt.ArrayLike, covariance: npt.ArrayLike, name: str) -> tupl
             f"got {shape_of(m)} and {shape_of(s)}."
         )
     largest = np.abs(s).max()
-    if np.abs(s - s.T).max() > 1e-6 * largest or np.linalg.eigvalsh(s)[0] < -1e-6 * largest:
+    is_symmetric = np.abs(s - s.T).max() <= 1e-6 * largest
+    if not is_symmetric or (_triangular_factor(s) is None and np.linalg.eigvalsh(s)[0] < -1e-6 * largest):
         raise QualityError(f"cov_{name} must be symmetric without negative eigenvalues, got another matrix.")
     return m, s
