@@ -45,6 +45,7 @@ SIZES = (250, 500, 1_000, 2_000)
 MOST_FLAT = 1_000
 """Most images where there are thousands of features: the distance takes the singular values of n x n numbers there."""
 SEEDS, DRAWS = 3, 6
+CLEAR = 3.0
 DEFAULT: Final = "tanh"
 SCORES: Final = tuple(name for name in METRICS if not name.endswith(("_se", "_std")))
 OTHERS: Final = ("kid", "mind", "coverage")
@@ -293,14 +294,16 @@ def choice_table(frame: pd.DataFrame, score: str) -> pd.DataFrame:
     Returns:
         A row for each layer, width and number of images, with the columns: `order`, the worst rank correlation over
         all ladders of damage and classifier seeds; `floor`, the mean score of undamaged images; for each ladder `rise`,
-        the badness that the first step adds in units of the floor, and `snr`, the same in standard deviations over
-        draws of the images; `seed_cv` as in `order_table`.
+        the badness that the first step adds in units of the floor, `snr`, the same in standard deviations over draws
+        of the images, and `from`, the least damage from which on every step is worse than the floor by more than
+        `CLEAR` standard deviations of undamaged images, NaN for none; `seed_cv` as in `order_table`.
     """
     sign = 1.0 if OBJECTIVES[score] == "min" else -1.0
     rows = []
     for (layer, features, samples), part in frame[frame["ladder"] != "swapped"].groupby(CHOICE):
         split = part[part["draw"] == 0]
-        floor = part[part["step"] == 0].groupby("seed")[score].mean()
+        intact = part[part["step"] == 0].groupby("seed")[score]
+        floor, clear = intact.mean(), CLEAR * np.sqrt(intact.var().mean())
         row: dict[str, Any] = {"layer": layer, "features": features, "samples": samples}
         row["accuracy"], row["rank"] = split["accuracy"].mean(), split["rank"].mean()
         row["order"] = min(min(_orders(split, score, ladder)) for ladder in DAMAGES)
@@ -310,6 +313,10 @@ def choice_table(frame: pd.DataFrame, score: str) -> pd.DataFrame:
             rise = sign * (first.mean() - floor).mean()
             row[f"{ladder} rise"] = rise / abs(floor.mean())
             row[f"{ladder} snr"] = rise / (np.sqrt(first.var().mean()) or np.nan)
+            climbed = split[split["ladder"] == ladder].groupby("amount", sort=False)[score].mean()
+            unseen = np.flatnonzero(sign * (climbed - floor.mean()) <= clear)
+            seen = climbed.index[unseen[-1] + 1 if len(unseen) else 0 :]
+            row[f"{ladder} from"] = seen[0] if len(seen) else np.nan
         row["seed_cv"] = _seed_cv(split, [score]).iloc[0]
         rows.append(row)
     return pd.DataFrame(rows)
@@ -353,8 +360,20 @@ def tables(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yields (title, Markdown) of each table for what `measure` found on any number of datasets."""
     for name, part in frame.groupby("dataset", sort=False):
         yield f"{name}: rank correlation with the true order", _markdown(order_table(part).reset_index())
-        yield f"{name}: fcd by layer, width and number of images", _markdown(choice_table(part, "fcd"))
+        yield f"{name}: fcd by layer, width and number of images", _markdown(_in_brief(choice_table(part, "fcd")))
         yield f"{name}: other scores by layer, width and number of images", _markdown(others_table(part))
+
+
+def _in_brief(choice: pd.DataFrame) -> pd.DataFrame:
+    """One column for each ladder: rise / snr / from."""
+    table = choice.drop(columns=[f"{ladder} {part}" for ladder in DAMAGES for part in ("rise", "snr", "from")])
+    for ladder in DAMAGES:
+        rise, snr, least = (choice[f"{ladder} {part}"] for part in ("rise", "snr", "from"))
+        table[f"{ladder}: rise / snr / from"] = [
+            f"{a:.1f} / {b:.1f} / {'never' if np.isnan(c) else format(c, 'g')}"
+            for a, b, c in zip(rise, snr, least, strict=True)
+        ]
+    return table
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -370,7 +389,7 @@ def _cell(column: object, value: object) -> str:
         return ""
     if str(column).endswith(("seed_cv", "accuracy")):
         return f"{value:.1%}"
-    if str(column).endswith(("rise", "snr", "rank")):
+    if str(column).endswith(("snr", "rank")):
         return f"{value:.1f}"
     return f"{value:.3g}" if column == "floor" else f"{value:.2f}"
 

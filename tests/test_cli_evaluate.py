@@ -115,8 +115,8 @@ def test_images_of_an_archive_as_a_table(capsys: Capture, fresh: ImageDataset) -
 
 
 def test_labels_add_cas(capsys: Capture, fresh: ImageDataset) -> None:
-    np.savez("right.npz", x=fresh.images, y=fresh.labels)
     assert fresh.labels is not None
+    np.savez("right.npz", x=fresh.images, y=fresh.labels)
     np.savez("wrong.npz", x=fresh.images, y=(fresh.labels + 1) % 10)
     right, wrong = (evaluated(capsys, name) for name in ("right.npz", "wrong.npz"))
     assert list(right["scores"]) == list(right["floor"]) == list(EVERY)

@@ -63,6 +63,12 @@ def quality(project: Path) -> QualityEvaluator:
     return QualityEvaluator.load(project)
 
 
+@pytest.fixture(scope="module")
+def classifier(quality: QualityEvaluator) -> ReferenceClassifier:
+    assert isinstance(quality.classifier, ReferenceClassifier)
+    return quality.classifier
+
+
 @pytest.fixture
 def copy(quality: QualityEvaluator, tmp_path: Path) -> Path:
     """The classifier in a project folder of its own, to be damaged."""
@@ -92,12 +98,12 @@ def test_what_a_search_reads(quality: QualityEvaluator, digits: DataSplits) -> N
 
 
 def test_the_card_records_how_good_the_classifier_is(
-    quality: QualityEvaluator, project: Path, digits: DataSplits
+    quality: QualityEvaluator, classifier: ReferenceClassifier, project: Path, digits: DataSplits
 ) -> None:
     card = json.loads((project / files.CLASSIFIER_DIR / files.CARD).read_text())
     assert card == quality.card
-    features, logits = quality.classifier.predict(digits.reference.images)
-    accuracy = np.mean(quality.classifier.predict(digits.holdout.images)[1].argmax(axis=1) == digits.holdout.labels)
+    features, logits = classifier.predict(digits.reference.images)
+    accuracy = np.mean(classifier.predict(digits.holdout.images)[1].argmax(axis=1) == digits.holdout.labels)
     spectrum = np.linalg.eigvalsh(np.cov(features.T.astype(float)))
     assert card["schema"] == files.SCHEMA
     assert card["fingerprint"] == quality.fingerprint
@@ -116,9 +122,11 @@ def test_the_card_records_how_good_the_classifier_is(
     assert card["fit_s"] >= 0
 
 
-def test_scores_equal_independent_computations(quality: QualityEvaluator, digits: DataSplits) -> None:
-    real, real_logits = quality.classifier.predict(digits.reference.images)
-    fake, fake_logits = quality.classifier.predict(digits.holdout.images)
+def test_scores_equal_independent_computations(
+    quality: QualityEvaluator, classifier: ReferenceClassifier, digits: DataSplits
+) -> None:
+    real, real_logits = classifier.predict(digits.reference.images)
+    fake, fake_logits = classifier.predict(digits.holdout.images)
     s1, s2 = np.cov(real.T.astype(float)), np.cov(fake.T.astype(float))
     root = np.sqrt(np.maximum(np.linalg.eigvals(s1 @ s2).real, 0)).sum()
     distance = np.sum((real.mean(0) - fake.mean(0)) ** 2) + np.trace(s1) + np.trace(s2) - 2 * root
@@ -136,7 +144,7 @@ def test_scores_equal_independent_computations(quality: QualityEvaluator, digits
     assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert scores == pytest.approx(quality.floor, rel=1e-9)  # the floor is that of all held-out images
 
-    train = quality.classifier.features(digits.train.images)
+    train = classifier.features(digits.train.images)
     near, between = (scipy.spatial.distance.cdist(train, x) for x in (fake, train))
     np.fill_diagonal(between, np.inf)
     own = between.min(axis=1)[near.argmin(axis=0)]
@@ -218,7 +226,7 @@ def test_a_keras_generator_runs_in_inference_mode(quality: QualityEvaluator) -> 
 
 
 def test_many_images_are_taken_in_chunks(
-    quality: QualityEvaluator, digits: DataSplits, monkeypatch: pytest.MonkeyPatch
+    quality: QualityEvaluator, classifier: ReferenceClassifier, digits: DataSplits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     images = digits.train.images[rng.integers(0, len(digits.train), 10_000)]
@@ -238,7 +246,7 @@ def test_many_images_are_taken_in_chunks(
     assert quality.evaluate(images) == pytest.approx(whole, rel=1e-5)
     assert largest == 300
 
-    real, (fake, logits) = quality.classifier.features(digits.reference.images), features_of(quality.classifier, images)
+    real, (fake, logits) = classifier.features(digits.reference.images), features_of(classifier, images)
     assert whole["fcd"] == pytest.approx(metrics.relative_frechet_distance(real, fake), rel=1e-5)
     assert whole["kid"] == pytest.approx(metrics.kernel_distance(real, fake[:500]), rel=1e-5)
     assert whole["classifier_score"] == pytest.approx(metrics.classifier_score(logits), rel=1e-5)
@@ -475,10 +483,11 @@ def test_an_unknown_objective_is_refused_before_training(
     objective: str, words: str, digits: DataSplits, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ReferenceClassifier, "fit", refuse_to_train)
-    for make in (
+    makers: list[Callable[[], QualityEvaluator]] = [
         lambda: QualityEvaluator.fit(digits, objective=objective),
         lambda: QualityEvaluator.load(project, objective=objective),
-    ):
+    ]
+    for make in makers:
         with pytest.raises(ConfigError) as caught:
             make()
         assert f"Unknown objective {objective!r}" in str(caught.value)

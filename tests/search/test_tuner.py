@@ -262,9 +262,10 @@ def test_a_constant_generator_is_a_failed_trial_with_a_flag(
     )
     with pytest.raises(SearchError, match="all 500 images are the same: the generator has collapsed to a constant"):
         tuner.search(digits.train, epochs=1)
-    (trial,) = tuner.results().trials().itertuples()
-    assert (trial.status, trial.flags) == ("FAILED", "constant")
-    assert trial.message.endswith("which has no score (after epoch 1)")
+    (record,) = tuner.results().records
+    assert (record.status, record.flags) == ("FAILED", ("constant",))
+    assert str(record.message).endswith("which has no score (after epoch 1)")
+    assert list(tuner.results().trials()["flags"]) == ["constant"]
 
 
 # Objectives other than the default.

@@ -9,6 +9,7 @@ from tuner_gan.errors import QualityError
 from tuner_gan.quality.metrics.arrays import Array, as_array, as_pair, shape_of
 from tuner_gan.quality.metrics.distances import blocks, in_threads
 
+_Columns = npt.NDArray[np.int64] | slice
 _BLOCK = 2**17
 """Projected values that a thread holds at a time (1 MB)."""
 
@@ -97,11 +98,13 @@ def _unit_directions(directions: int | npt.ArrayLike, d: int, seed: int) -> Arra
     return unit
 
 
-def _steps(n: int, m: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
+def _steps(n: int, m: int) -> tuple[_Columns, _Columns, Array]:
     """Where the quantile functions of n and m samples are both constant: indices of the samples, and the share of q.
 
     The steps end at the multiples of 1/n and of 1/m, counted in units of 1/(n m) to be exact.
     """
+    if n == m:
+        return slice(None), slice(None), np.full(n, 1.0 / n)
     ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     starts = np.concatenate([[0], ends[:-1]])
     return starts // m, starts // n, (ends - starts) / (n * m)
