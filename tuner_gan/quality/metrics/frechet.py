@@ -237,11 +237,11 @@ class _Reference(NamedTuple):
 def _reference(mean: Array, covariance: Array) -> _Reference:
     trace = float(np.trace(covariance))
     factor = _triangular_factor(covariance)
-    if factor is None:
-        values, vectors = np.linalg.eigh(covariance)
-        kept = values > _rounding(values)
-        factor = vectors[:, kept] * np.sqrt(values[kept])
-    return _Reference(mean, trace, factor)
+    if factor is not None:
+        return _Reference(mean, trace, factor)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > _rounding(values)
+    return _Reference(mean, trace, vectors[:, kept] * np.sqrt(values[kept]))
 
 
 def _triangular_factor(covariance: Array) -> Array | None:
