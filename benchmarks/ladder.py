@@ -1,9 +1,10 @@
 """Measures every score on ladders of known damage to real held-out images: which see it, and in the right order.
 
-    python benchmarks/ladder.py mnist5k digits /usr/share/datasets/fashion-mnist --csv ladder.csv
+    python benchmarks/ladder.py mnist5k digits --means docs/ladder.csv --rows ladder_rows.csv
 
 prints the tables of docs/quality.md: all scores on the default features, and the scores a search may rank by on other
-layers, widths and numbers of images. It takes ten minutes a dataset on two cores.
+layers, widths and numbers of images. It takes up to ten minutes a dataset on two cores. Fashion-MNIST can be added by
+the path of its folder, such as /usr/share/datasets/fashion-mnist.
 
 A ladder begins with held-out images as they are and ends with the worst damage. Nothing is generated, so the true order
 is known. The classifiers learn from the training set only.
@@ -46,6 +47,7 @@ MOST_FLAT = 1_000
 """Most images where there are thousands of features: the distance takes the singular values of n x n numbers there."""
 SEEDS, DRAWS = 3, 6
 CLEAR = 3.0
+"""Standard deviations by which a step counts as seen."""
 DEFAULT: Final = "tanh"
 SCORES: Final = tuple(name for name in METRICS if not name.endswith(("_se", "_std")))
 OTHERS: Final = ("kid", "mind", "coverage")
@@ -284,6 +286,13 @@ def order_table(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def mean_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mean over classifier seeds of every score at every step of every dataset, on the default features."""
+    frame = frame[frame["default"] & (frame["draw"] == 0)]
+    by_step = frame.groupby(["dataset", "ladder", "step"], sort=False)
+    return by_step[["amount", *SCORES]].mean().reset_index()
+
+
 def choice_table(frame: pd.DataFrame, score: str) -> pd.DataFrame:
     """Compares layers, widths and numbers of images by one of the scores that a search may rank by.
 
@@ -295,8 +304,8 @@ def choice_table(frame: pd.DataFrame, score: str) -> pd.DataFrame:
         A row for each layer, width and number of images, with the columns: `order`, the worst rank correlation over
         all ladders of damage and classifier seeds; `floor`, the mean score of undamaged images; for each ladder `rise`,
         the badness that the first step adds in units of the floor, `snr`, the same in standard deviations over draws
-        of the images, and `from`, the least damage from which on every step is worse than the floor by more than
-        `CLEAR` standard deviations of undamaged images, NaN for none; `seed_cv` as in `order_table`.
+        of the images, and `from`, the least damage from which on every step is worse than no damage by more
+        than `CLEAR` standard deviations of undamaged images, NaN for none; `seed_cv` as in `order_table`.
     """
     sign = 1.0 if OBJECTIVES[score] == "min" else -1.0
     rows = []
@@ -314,7 +323,7 @@ def choice_table(frame: pd.DataFrame, score: str) -> pd.DataFrame:
             row[f"{ladder} rise"] = rise / abs(floor.mean())
             row[f"{ladder} snr"] = rise / (np.sqrt(first.var().mean()) or np.nan)
             climbed = split[split["ladder"] == ladder].groupby("amount", sort=False)[score].mean()
-            unseen = np.flatnonzero(sign * (climbed - floor.mean()) <= clear)
+            unseen = np.flatnonzero(sign * (climbed - split.loc[split["step"] == 0, score].mean()) <= clear)
             seen = climbed.index[unseen[-1] + 1 if len(unseen) else 0 :]
             row[f"{ladder} from"] = seen[0] if len(seen) else np.nan
         row["seed_cv"] = _seed_cv(split, [score]).iloc[0]
@@ -357,11 +366,11 @@ def _badness(values: npt.NDArray[Any], better: str, ideal: float) -> npt.NDArray
 
 
 def tables(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yields (title, Markdown) of each table for what `measure` found on any number of datasets."""
-    for name, part in frame.groupby("dataset", sort=False):
-        yield f"{name}: rank correlation with the true order", _markdown(order_table(part).reset_index())
-        yield f"{name}: fcd by layer, width and number of images", _markdown(_in_brief(choice_table(part, "fcd")))
-        yield f"{name}: other scores by layer, width and number of images", _markdown(others_table(part))
+    """Yields (title, Markdown) of each table for what `measure` found on one dataset."""
+    name = frame["dataset"].iloc[0]
+    yield f"{name}: rank correlation with the true order", _markdown(order_table(frame).reset_index())
+    yield f"{name}: fcd by layer, width and number of images", _markdown(_in_brief(choice_table(frame, "fcd")))
+    yield f"{name}: other scores by layer, width and number of images", _markdown(others_table(frame))
 
 
 def _in_brief(choice: pd.DataFrame) -> pd.DataFrame:
@@ -398,7 +407,8 @@ def main() -> None:
     """Measures the datasets named on the command line and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", default=["mnist5k", "digits"], help="names or paths of labelled datasets")
-    parser.add_argument("--csv", type=Path, required=True, help="file for every number measured")
+    parser.add_argument("--means", type=Path, required=True, help="CSV file for the mean of every score at every step")
+    parser.add_argument("--rows", type=Path, required=True, help="CSV file for every number measured")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for name in arguments.data:
@@ -406,9 +416,11 @@ def main() -> None:
             print(f"{name} is not there: skipped")
             continue
         rows += measure(datasets.load(name).split(seed=0))
-        pd.DataFrame(rows).to_csv(arguments.csv, index=False, float_format="%.6g")
-    for title, table in tables(pd.DataFrame(rows)) if rows else ():
-        print(f"\n### {title}\n\n{table}")
+        frame = pd.DataFrame(rows)
+        frame.to_csv(arguments.rows, index=False, float_format="%.6g")
+        mean_table(frame).to_csv(arguments.means, index=False, float_format="%.4g")
+        for title, table in tables(frame[frame["dataset"] == rows[-1]["dataset"]]):
+            print(f"\n### {title}\n\n{table}")
 
 
 if __name__ == "__main__":

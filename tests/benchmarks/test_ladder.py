@@ -150,6 +150,9 @@ def test_the_tables_have_their_shape(ladder: ModuleType, measured: pd.DataFrame)
     assert list(ladder.others_table(measured)[ladder.CHOICE].itertuples(index=False)) == list(
         choice[ladder.CHOICE].itertuples(index=False)
     )
+    means = ladder.mean_table(measured)
+    assert len(means) == 2 + 3 + 3 + 3 + 2 + 3  # without damage, swapped, and every second step of each ladder
+    assert means.loc[means["ladder"] == "copies", "amount"].tolist() == [0.1, 0.5, 1.0]
     texts = dict(ladder.tables(measured))
     assert len(texts) == 3
     for text in texts.values():
@@ -188,14 +191,17 @@ def test_badness_follows_the_direction_of_the_score(
 
 def test_signal_and_noise_are_those_of_the_first_step(ladder: ModuleType) -> None:
     at: dict[str, Any] = {"layer": "tanh", "features": 2, "samples": 9, "accuracy": 1.0, "rank": 2.0, "seed": 0}
-    found = [{**at, "ladder": "none", "step": 0, "draw": draw, "fcd": 0.1} for draw in range(3)]
+    found = [{**at, "ladder": "none", "step": 0, "draw": n, "fcd": v} for n, v in enumerate((0.1, 0.0, 0.2))]
     for name in ladder.DAMAGES:
-        found += [{**at, "ladder": name, "step": 1, "draw": n, "fcd": v} for n, v in enumerate((0.2, 0.3, 0.4))]
-        found += [{**at, "ladder": name, "step": 2, "draw": 0, "fcd": 0.9}]
+        found += [
+            {**at, "ladder": name, "step": 1, "draw": n, "amount": 3.0, "fcd": v} for n, v in enumerate((0.2, 0.3, 0.4))
+        ]
+        found += [{**at, "ladder": name, "step": 2, "draw": 0, "amount": 7.0, "fcd": 0.9}]
     row = ladder.choice_table(pd.DataFrame(found), "fcd").iloc[0]
     assert row["floor"] == pytest.approx(0.1)
     assert row["noise rise"] == pytest.approx(2.0)
     assert row["noise snr"] == pytest.approx(0.2 / 0.1)
+    assert row["noise from"] == 7.0  # 0.2 - 0.1 is less than three times 0.1, the deviation without damage
     assert row["order"] == pytest.approx(1.0)
 
 
@@ -203,6 +209,6 @@ def test_a_missing_dataset_is_skipped_with_a_line(
     ladder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "fashion-mnist")
-    monkeypatch.setattr(sys, "argv", ["ladder.py", missing, "--csv", str(tmp_path / "ladder.csv")])
+    monkeypatch.setattr(sys, "argv", ["ladder.py", missing, "--means", "means.csv", "--rows", "rows.csv"])
     ladder.main()
     assert capsys.readouterr().out == f"{missing} is not there: skipped\n"

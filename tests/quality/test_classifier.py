@@ -13,7 +13,8 @@ from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits
 from tuner_gan.errors import ProjectError, QualityError
 from tuner_gan.quality import classifier as module
-from tuner_gan.quality.classifier import ReferenceClassifier, inference_batch
+from tuner_gan.quality.classifier import ReferenceClassifier
+from tuner_gan.quality.frozen import inference_batch
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,8 @@ from keras_models import Shape, by_hand, plain_model, random_images, small_model
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError
 from tuner_gan.quality import extractor as module
-from tuner_gan.quality.classifier import inference_batch
 from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
+from tuner_gan.quality.frozen import inference_batch
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,10 @@ import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
-from tuner_gan.errors import ProjectError, QualityError
+from tuner_gan.errors import QualityError
+from tuner_gan.quality.frozen import Floats, FrozenNetwork, Images, damaged, inference_batch, load_frozen
 
-Images = npt.NDArray[np.uint8]
 Classes = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 Kind = Literal["classifier", "rotation"]
 
 FEATURES = 64
@@ -29,14 +28,12 @@ SMALLEST_MAP = 8
 """Blocks halve height and width until neither exceeds this."""
 BATCH = 64
 TURNS = 4
-PIXELS_A_BATCH = 2**18
-"""Bounds the memory of inference for large images."""
 STEPS = (700, 2_000)
 """Fewest and most training steps for images of up to 32x32."""
 ROTATION_TEST_IMAGES = 2_000
 
 
-class ReferenceClassifier:
+class ReferenceClassifier(FrozenNetwork):
     """A small convolutional network: images to penultimate features and logits.
 
     With labels it learns the classes. Without, it learns which of four rotations an image was given (Gidaris et al.
@@ -57,21 +54,12 @@ class ReferenceClassifier:
     """
 
     def __init__(self, model: keras.Model, *, kind: Kind, accuracy: float, data_fingerprint: str, seed: int) -> None:
-        self.model = model
+        super().__init__(model, _fingerprint(model, kind, data_fingerprint), inference_batch(model.input_shape[1:]))
         self.kind = kind
         self.accuracy = accuracy
         self.data_fingerprint = data_fingerprint
         self.seed = seed
-        self.image_shape: tuple[int, int, int] = tuple(model.input_shape[1:])
         self.feature_dim, self.num_classes = (int(shape[-1]) for shape in model.output_shape)
-        self.fingerprint = _fingerprint(model, kind, data_fingerprint)
-        self._batch = inference_batch(self.image_shape)
-        # One signature of a fixed shape: traced once, whatever the number of images.
-        self._forward = tf.function(
-            lambda batch: self.model(batch, training=False),
-            input_signature=[tf.TensorSpec((self._batch, *self.image_shape), tf.uint8)],
-            jit_compile=False,
-        )
 
     @classmethod
     def fit(cls, train: ImageDataset, holdout: ImageDataset, *, seed: int = 0) -> ReferenceClassifier:
@@ -122,22 +110,7 @@ class ReferenceClassifier:
         Raises:
             QualityError: another dtype or shape.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
-            height, width, channels = self.image_shape
-            raise QualityError(
-                f"images must be uint8 of shape [N, {height}, {width}, {channels}], "
-                f"got {images.dtype} of shape {list(images.shape)}."
-            )
-        features = np.empty((len(images), self.feature_dim), np.float32)
-        logits = np.empty((len(images), self.num_classes), np.float32)
-        for start in range(0, len(images), self._batch):
-            batch = images[start : start + self._batch]
-            count = len(batch)
-            if count < self._batch:
-                batch = np.concatenate([batch, np.zeros((self._batch - count, *self.image_shape), np.uint8)])
-            outputs = self._forward(tf.constant(batch))
-            features[start : start + count] = outputs[0].numpy()[:count]
-            logits[start : start + count] = outputs[1].numpy()[:count]
+        features, logits = self._run(images)
         return features, logits
 
     def features(self, images: Images) -> Floats:
@@ -157,22 +130,6 @@ class ReferenceClassifier:
             "seed": self.seed,
         }
 
-    def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> None:
-        """Writes the model and then its card, so that a card is never there without its model.
-
-        Args:
-            folder: created when missing.
-            extra: further entries for the card.
-
-        Raises:
-            ProjectError: the folder cannot be written.
-        """
-        folder = Path(folder)
-        files.create_folder(folder)
-        with files.replacing(folder / files.CLASSIFIER_MODEL) as path:
-            self.model.save(path)
-        files.write_json(folder / files.CARD, {**self.card(), **(extra or {})})
-
     @classmethod
     def load(cls, folder: str | Path) -> ReferenceClassifier:
         """Reads a saved classifier and checks it against its card.
@@ -181,14 +138,7 @@ class ReferenceClassifier:
             ProjectError: a file is missing or damaged, or the model is not the one that the card describes.
         """
         folder = Path(folder)
-        card = read_card(folder)
-        path = folder / files.CLASSIFIER_MODEL
-        if not path.is_file():
-            raise damaged(folder, f"{path.name} is missing")
-        try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # zipfile, json, h5py and keras raise a dozen kinds for a damaged file
-            raise damaged(folder, f"{path.name} cannot be loaded") from error
+        model, card = load_frozen(folder)
         try:
             result = cls(
                 model,
@@ -199,37 +149,10 @@ class ReferenceClassifier:
             )
             expected = card["classifier_fingerprint"]
         except (KeyError, TypeError, ValueError) as error:
-            raise damaged(folder, f"{path.name} and {files.CARD} do not describe a classifier") from error
+            raise damaged(folder, f"{files.CLASSIFIER_MODEL} and {files.CARD} do not describe a classifier") from error
         if result.fingerprint != expected:
-            raise damaged(folder, f"{path.name} is not the model that {files.CARD} describes")
+            raise damaged(folder, f"{files.CLASSIFIER_MODEL} is not the model that {files.CARD} describes")
         return result
-
-
-def inference_batch(image_shape: tuple[int, int, int]) -> int:
-    """Images to put through a network at once: 250 small ones, fewer large ones."""
-    return max(4, min(250, PIXELS_A_BATCH // (image_shape[0] * image_shape[1])))
-
-
-def damaged(folder: Path, reason: str) -> ProjectError:
-    """The error for a classifier folder that cannot be used."""
-    return ProjectError(f"{folder} is damaged: {reason}; delete the folder to train it again.")
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Reads the card of a classifier folder.
-
-    Raises:
-        ProjectError: it is missing, damaged or of a newer schema.
-    """
-    path = folder / files.CARD
-    if not path.is_file():
-        raise damaged(folder, f"{path.name} is missing")
-    try:
-        return files.read_json(path)
-    except ProjectError as error:
-        if "newer tuner_gan" in str(error):
-            raise
-        raise damaged(folder, f"{path.name} cannot be read") from error
 
 
 def _build(image_shape: tuple[int, int, int], classes: int, seed: int) -> keras.Model:

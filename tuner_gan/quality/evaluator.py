@@ -20,8 +20,9 @@ from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, Quality
 from tuner_gan.images import images_from_latents
 from tuner_gan.quality import metrics
 from tuner_gan.quality.catalogue import OBJECTIVES, SECOND
-from tuner_gan.quality.classifier import Images, ReferenceClassifier, damaged, inference_batch, read_card
+from tuner_gan.quality.classifier import ReferenceClassifier
 from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
+from tuner_gan.quality.frozen import Images, damaged, inference_batch, read_card
 from tuner_gan.quality.guards import find_flags
 from tuner_gan.quality.reference import Floats, Outputs, Reference
 from tuner_gan.quality.second import SecondOpinion

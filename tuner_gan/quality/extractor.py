@@ -12,12 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, first_line
 from tuner_gan.quality.applications import pretrained
-from tuner_gan.quality.classifier import Floats, Images, damaged, inference_batch, read_card
+from tuner_gan.quality.frozen import Floats, FrozenNetwork, Images, damaged, inference_batch, load_frozen, load_model
 
 # What a layer's configuration says beyond what it computes. Names are left out because Keras numbers them by session.
 _INDIFFERENT = {"module", "registered_name", "build_config", "compile_config", "shared_object_id", "name"}
@@ -25,7 +24,7 @@ _INDIFFERENT |= {"trainable", "training"}  # features are computed in inference 
 _TRAINING = ("_initializer", "_regularizer", "_constraint")
 
 
-class FeatureExtractor:
+class FeatureExtractor(FrozenNetwork):
     """A frozen copy of a Keras model: uint8 images of one shape to features.
 
     It takes the place of a `ReferenceClassifier` where no logits are needed. The pixels go in as they are, as float32
@@ -59,18 +58,11 @@ class FeatureExtractor:
         self._set(copy, _fingerprint(copy))
 
     def _set(self, model: keras.Model, fingerprint: str) -> None:
-        self.model = model
-        self.fingerprint = fingerprint
-        self.image_shape: tuple[int, int, int] = tuple(model.input_shape[1:])
-        self.feature_dim = int(model.output_shape[-1])
         # Where images are enlarged, the enlarged ones bound the memory.
         resized = [(layer.height, layer.width, 3) for layer in model.layers if isinstance(layer, keras.layers.Resizing)]
-        self._batch = min(map(inference_batch, [self.image_shape, *resized]))
-        self._forward = tf.function(
-            lambda batch: self.model(batch, training=False),
-            input_signature=[tf.TensorSpec((self._batch, *self.image_shape), tf.uint8)],
-            jit_compile=False,
-        )
+        batch = min(map(inference_batch, [model.input_shape[1:], *resized]))
+        super().__init__(model, fingerprint, batch)
+        self.feature_dim = int(model.output_shape[-1])
 
     def features(self, images: Images) -> Floats:
         """Computes features.
@@ -84,19 +76,7 @@ class FeatureExtractor:
         Raises:
             QualityError: another dtype or shape, or features that are NaN or infinite.
         """
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
-            height, width, channels = self.image_shape
-            raise QualityError(
-                f"images must be uint8 of shape [N, {height}, {width}, {channels}], "
-                f"got {images.dtype} of shape {list(images.shape)}."
-            )
-        rows = -(-len(images) // self._batch) * self._batch
-        features = np.empty((rows, self.feature_dim), np.float32)
-        for start in range(0, rows, self._batch):
-            batch = images[start : start + self._batch]
-            padding = np.zeros((self._batch - len(batch), *self.image_shape), np.uint8)
-            features[start : start + self._batch] = self._forward(tf.constant(np.concatenate([batch, padding]))).numpy()
-        features = features[: len(images)]
+        [features] = self._run(images)
         bad = np.count_nonzero(~np.isfinite(features).all(axis=1))
         if bad:
             raise QualityError(
@@ -115,22 +95,6 @@ class FeatureExtractor:
             "feature_dim": self.feature_dim,
         }
 
-    def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> None:
-        """Writes the model and then its card, so that a card is never there without its model.
-
-        Args:
-            folder: created when missing.
-            extra: further entries for the card.
-
-        Raises:
-            ProjectError: the folder cannot be written.
-        """
-        folder = Path(folder)
-        files.create_folder(folder)
-        with files.replacing(folder / files.CLASSIFIER_MODEL) as path:
-            self.model.save(path)
-        files.write_json(folder / files.CARD, {**self.card(), **(extra or {})})
-
     @classmethod
     def load(cls, folder: str | Path) -> FeatureExtractor:
         """Reads a saved extractor and checks it against its card.
@@ -139,16 +103,9 @@ class FeatureExtractor:
             ProjectError: a file is missing or damaged, or the model is not the one that the card describes.
         """
         folder = Path(folder)
-        card = read_card(folder)
-        path = folder / files.CLASSIFIER_MODEL
-        if not path.is_file():
-            raise damaged(folder, f"{path.name} is missing")
-        try:
-            model = _load(path)
-        except Exception as error:  # zipfile, json, h5py and keras raise a dozen kinds for a damaged file
-            raise damaged(folder, f"{path.name} cannot be loaded") from error
+        model, card = load_frozen(folder)
         if card.get("kind") != cls.kind or card.get("classifier_fingerprint") != _fingerprint(model):
-            raise damaged(folder, f"{path.name} is not the model that {files.CARD} describes")
+            raise damaged(folder, f"{files.CLASSIFIER_MODEL} is not the model that {files.CARD} describes")
         result = cls.__new__(cls)  # the model has its preprocessing already
         result._set(model, card["classifier_fingerprint"])
         return result
@@ -183,7 +140,7 @@ def make_extractor(
     if not path.is_file():
         raise ProjectError(f"{path} is no file: expected a feature extractor saved as .keras.")
     try:
-        model = _load(path)
+        model = load_model(path)
     except Exception as error:  # see `FeatureExtractor.load`
         raise ProjectError(f"{path} cannot be loaded as a feature extractor: {first_line(error)}") from error
     return FeatureExtractor(model, image_shape)
@@ -244,7 +201,7 @@ def _safe_copy(model: keras.Model) -> keras.Model:
             foreign = _foreign(keras.saving.serialize_keras_object(model))
             if not foreign:
                 model.save(Path(folder) / files.CLASSIFIER_MODEL)
-                return _load(Path(folder) / files.CLASSIFIER_MODEL)
+                return load_model(Path(folder) / files.CLASSIFIER_MODEL)
         except Exception as error:  # each layer raises its own kinds
             raise QualityError(
                 f"the feature extractor {model.name!r} cannot be saved and loaded in Keras's safe mode "
@@ -317,7 +274,3 @@ def _renamed(ends: Any, places: Mapping[str, int]) -> Any:
     if isinstance(ends, list | tuple):
         return [_renamed(item, places) for item in ends]
     return places.get(ends, ends)
-
-
-def _load(path: Path) -> keras.Model:
-    return keras.saving.load_model(path, compile=False, safe_mode=True)

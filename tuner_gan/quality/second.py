@@ -10,7 +10,8 @@ import numpy as np
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits
 from tuner_gan.quality import metrics
-from tuner_gan.quality.classifier import Images, ReferenceClassifier, damaged
+from tuner_gan.quality.classifier import ReferenceClassifier
+from tuner_gan.quality.frozen import Images, damaged
 from tuner_gan.quality.reference import Floats
 
 

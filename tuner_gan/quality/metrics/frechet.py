@@ -247,7 +247,7 @@ def _reference(mean: Array, covariance: Array) -> _Reference:
 def _triangular_factor(covariance: Array) -> Array | None:
     """The Cholesky factor, which takes a tenth of the time of `eigh`; None for a matrix that is nearly singular."""
     try:
-        factor: Array = np.linalg.cholesky(covariance)
+        factor: Array = np.asarray(np.linalg.cholesky(covariance), np.float64)
     except np.linalg.LinAlgError:
         return None
     diagonal = np.diagonal(factor)
