@@ -407,8 +407,8 @@ def main() -> None:
     """Measures the datasets named on the command line and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", default=["mnist5k", "digits"], help="names or paths of labelled datasets")
-    parser.add_argument("--means", type=Path, required=True, help="CSV file for the mean of every score at every step")
-    parser.add_argument("--rows", type=Path, required=True, help="CSV file for every number measured")
+    parser.add_argument("--means", type=Path, help="CSV file for the mean of every score at every step")
+    parser.add_argument("--rows", type=Path, help="CSV file for every number measured")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for name in arguments.data:
@@ -417,8 +417,10 @@ def main() -> None:
             continue
         rows += measure(datasets.load(name).split(seed=0))
         frame = pd.DataFrame(rows)
-        frame.to_csv(arguments.rows, index=False, float_format="%.6g")
-        mean_table(frame).to_csv(arguments.means, index=False, float_format="%.4g")
+        if arguments.rows is not None:
+            frame.to_csv(arguments.rows, index=False, float_format="%.6g")
+        if arguments.means is not None:
+            mean_table(frame).to_csv(arguments.means, index=False, float_format="%.4g")
         for title, table in tables(frame[frame["dataset"] == rows[-1]["dataset"]]):
             print(f"\n### {title}\n\n{table}")
 

@@ -40,7 +40,7 @@ def measured(ladder: ModuleType, digits: DataSplits) -> pd.DataFrame:
     assert digits.train.labels is not None
     few = datasets.from_arrays(digits.train.images[:600], digits.train.labels[:600], name="few").split(seed=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "STEPS", (60, 60))
+        patch.setattr(classifier, "STEPS", (30, 30))
         patch.setattr(ladder, "SIZES", (60, 500))
         shorter = {name: whole._replace(amounts=whole.amounts[::2]) for name, whole in ladder.LADDERS.items()}
         patch.setattr(ladder, "LADDERS", shorter)
@@ -209,6 +209,6 @@ def test_a_missing_dataset_is_skipped_with_a_line(
     ladder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "fashion-mnist")
-    monkeypatch.setattr(sys, "argv", ["ladder.py", missing, "--means", "means.csv", "--rows", "rows.csv"])
+    monkeypatch.setattr(sys, "argv", ["ladder.py", missing])
     ladder.main()
     assert capsys.readouterr().out == f"{missing} is not there: skipped\n"
