@@ -17,8 +17,10 @@ import pytest
 from tuner_gan.cli import main
 
 ROOT = Path(__file__).parents[1]
-SEARCH = ("search", "--data", "digits", "--max-trials", "2", "--epochs", "2", "--baselines", "none", "--name", "demo")
-SEARCH += ("--finalists", "0")
+SEARCH = (
+    *("search", "--data", "digits", "--max-trials", "2", "--epochs", "2", "--baselines", "none", "--name", "demo"),
+    *("--finalists", "0"),
+)
 """The smallest search on real images: a classifier and two trials."""
 
 

@@ -485,7 +485,8 @@ def test_a_test_set_of_samples_does_not_count(tmp_path: Path) -> None:
 def test_samples_may_be_few_and_all_the_same(tmp_path: Path) -> None:
     np.savez(tmp_path / "same.npz", images=np.full((30, 8, 8), 7, np.uint8))
     same = datasets.load_samples(tmp_path / "same.npz")
-    assert (len(same), same.image_shape, set(same.images.ravel())) == (30, (8, 8, 1), {7})
+    assert (len(same), same.image_shape) == (30, (8, 8, 1))
+    assert (same.images == 7).all()
     with pytest.raises(DatasetError, match="At least 50 images are needed, got 30"):
         datasets.load(tmp_path / "same.npz")
     for count in (0, 1, 29):

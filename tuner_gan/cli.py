@@ -358,7 +358,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     def draw(console: Console) -> None:
         card = evaluation.quality.card
         console.print(
-            f"{evaluation.images} images against {card['reference_images']} of {card['data_name']}; "
+            f"{evaluation.images} images against {card['reference_images']} of {evaluation.against}; "
             f"{_describe_quality(evaluation.quality)}",
             markup=False,
             highlight=False,

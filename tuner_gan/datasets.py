@@ -186,7 +186,8 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
         return _assemble(name, read_known(name), size)
     with _reading(name):
         path = Path(name).expanduser()
-        return _assemble(path.resolve().name, _read_path(path, name, size), size)
+        raw = _read_path(path, name, size)
+        return _assemble(path.resolve().name, raw, size)
 
 
 def load_samples(path: str | os.PathLike[str], image_size: tuple[int, int] | None = None) -> ImageDataset:
@@ -202,6 +203,8 @@ def load_samples(path: str | os.PathLike[str], image_size: tuple[int, int] | Non
     """
     size = None if image_size is None else check_image_size(image_size)
     name = os.fspath(path)
+    if name in DATASETS and not Path(name).exists():
+        raise DatasetError(f"Expected the path of an .npz file or a folder of images, got {name!r}, a data set's name.")
     with _reading(name):
         path = Path(name).expanduser()
         raw = _read_path(path, name, size)._replace(test_images=None, test_labels=None)

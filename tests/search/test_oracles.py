@@ -29,7 +29,7 @@ def check_tables(tuner: GANTuner, trials: int) -> None:
     assert [name for name in table.columns if name.startswith("hp.")] == hyperparameters
     assert list(table.status) == ["COMPLETED"] * trials
     assert table.score.is_monotonic_increasing
-    needed = table.drop(columns=["score_std", "hp.generator_width_2", "message"])
+    needed = table.drop(columns=["score_std", "hp.generator_width_2", "flags", "message"])
     assert needed.notna().all(axis=None)
     assert list(table["hp.generator_width_2"].notna()) == list(table["hp.generator_depth"] == 2)
     scores = {trial_id: trial.score for trial_id, trial in tuner.oracle.trials.items()}

@@ -183,7 +183,7 @@ class Flagged(FullQuality):
         return ("adversarial",) if "second_fcd" in scores else ("collapsed",)
 
 
-@pytest.mark.parametrize("finalists", [0, 1, 2, 5])
+@pytest.mark.parametrize("finalists", [0, 2, 5])
 def test_as_many_finalists_as_asked_for(finalists: int, tmp_path: Path) -> None:
     quality = Flagged(blobs())
     tuner = run_search(tmp_path, quality=quality, max_trials=3, finalists=finalists, epochs=1, eager=True)
@@ -234,7 +234,7 @@ def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> N
         def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
             return (("collapsed",), ("memorising", "collapsed"))[len(self.asked) - 1]
 
-    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, finalists=0)
+    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, finalists=0, eager=True)
     best = tuner.results().best
     both = [execution.metrics for execution in best.executions]
     assert [set(metrics) for metrics in both] == [{"fcd", "brightness"}] * 2
@@ -286,13 +286,13 @@ class Brightest(FullQuality):
 
 
 def test_more_can_be_better(tmp_path: Path) -> None:
-    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=4, finalists=1, epochs=4)
+    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, finalists=1, epochs=3, eager=True)
     trials, history = tuner.results().trials(), tuner.results().history()
     assert list(trials.score) == sorted(trials.score, reverse=True)
-    assert trials.score.nunique() == 4
+    assert trials.score.nunique() == 3
     brightest = history.groupby("trial_id")["metric.brightness"].max()
     assert list(brightest[trials.trial_id]) == list(trials.score)
-    assert list(trials["metric.second_fcd"].notna()) == [True, False, False, False]
+    assert list(trials["metric.second_fcd"].notna()) == [True, False, False]
     assert tuner.results().config["objective"] == {"name": "brightness", "direction": "max"}
     assert tuner.oracle.get_best_trials(1)[0].trial_id == trials.trial_id[0]
     best = tuner.results().best

@@ -13,14 +13,14 @@ import keras
 import pandas as pd
 
 from tuner_gan.datasets import DataSplits, ImageDataset
-from tuner_gan.errors import DegenerateError
+from tuner_gan.errors import DegenerateError, QualityError
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, EVERY
 from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.quality.guards import FEWEST
 
 MOST_IMAGES = 10_000
 """Of a given set, that are compared pair by pair with as many reference images."""
-FEWEST_IMAGES = 30
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Evaluation:
 
     Attributes:
         images: their number.
+        against: name of the real images that they were compared with.
         scores: by name; empty for images that have none.
         floor: the same scores of held-out real images.
         flags: what is wrong with the images; see `tuner_gan.quality.guards`.
@@ -37,6 +38,7 @@ class Evaluation:
     """
 
     images: int
+    against: str
     scores: Mapping[str, float]
     floor: Mapping[str, float]
     flags: tuple[str, ...]
@@ -56,6 +58,7 @@ class Evaluation:
         """Plain data: images, scores, floor, flags, message, and the card and fingerprint of what scored them."""
         return {
             "images": self.images,
+            "against": self.against,
             "flags": list(self.flags),
             "message": self.message,
             "scores": dict(self.scores),
@@ -87,20 +90,41 @@ def evaluate(
     Raises:
         QualityError: images of another shape than the data, or fewer than 30.
     """
+    for images in (source, against):
+        if images is not None:
+            _check(images, data.image_shape)
     if against is not None:
         together = hashlib.sha256(f"{data.fingerprint} against {against.fingerprint}".encode()).hexdigest()
         data = dataclasses.replace(data, reference=against, fingerprint=together)
     samples = None if not isinstance(source, ImageDataset) else min(len(source), MOST_IMAGES)
     quality = QualityEvaluator.fit(data, seed=seed, features=features, samples=samples)
     images = source.images if isinstance(source, ImageDataset) else source
+    name = data.name if against is None else against.name
     count = len(source) if isinstance(source, ImageDataset) else quality.samples
     try:
         scores = quality.evaluate(images, second=True)
     except DegenerateError as error:
-        return Evaluation(count, {}, quality.floor, (error.flag,), str(error), quality)
+        return Evaluation(count, name, {}, quality.floor, (error.flag,), str(error), quality)
     floor = quality.floor
     if isinstance(source, ImageDataset) and source.labels is not None and source.class_names == data.train.class_names:
         scores[CAS] = classification_accuracy_score(source, data.holdout, seed=seed)
         if features is None:  # the classifier of the data is the same training on real images
             floor[CAS] = quality.card["accuracy"]
-    return Evaluation(count, scores, floor, quality.flags(scores, count), None, quality)
+    return Evaluation(count, name, scores, floor, quality.flags(scores, count), None, quality)
+
+
+def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]) -> None:
+    """Refuses what would only fail after the classifier is trained."""
+    if isinstance(images, ImageDataset):
+        if len(images) < FEWEST:
+            raise QualityError(
+                f"at least {FEWEST} images are needed to judge them, got {len(images)} of {images.name}: add more."
+            )
+        shape = images.image_shape
+    else:
+        shape = tuple(images.output_shape[1:])
+    if shape != image_shape:
+        raise QualityError(
+            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: resize them "
+            "(--image-size HxW)."
+        )

@@ -32,6 +32,8 @@ LARGEST_BIAS = 0.1
 """Above this share of the reference variance, `fit` warns that the score of a perfect generator is far from 0."""
 DEAD = 1e-6
 """A feature is dead when its variance is below this share of the mean variance."""
+USUAL_FIT_S = 15.0
+"""Seconds that a classifier takes to train, about, where none was trained yet."""
 CHUNK = 4_096
 """Images whose features are held at a time beyond those that are compared pair by pair."""
 
@@ -208,10 +210,11 @@ class QualityEvaluator:
             )
         bias = self.card["sampling_bias"]
         if bias > LARGEST_BIAS and self.objective in ("fcd", "mind"):
+            real = self.card["reference_images"]
+            few = f"{real} reference" if real <= self.samples else f"{self.samples} generated"
             warnings.warn(
-                f"{self.card['reference_images']} reference images are few: a perfect generator is expected to score "
-                f"fcd {bias:.2f}, not 0; compare scores with the floor {self.floor['fcd']:.2f}, add images, or rank by "
-                "kid, which has no such bias.",
+                f"{few} images are few: a perfect generator is expected to score fcd {bias:.2f}, not 0; compare scores "
+                f"with the floor {self.floor['fcd']:.2f}, add images, or rank by kid, which has no such bias.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -255,7 +258,8 @@ class QualityEvaluator:
             images = self._generate(images)
         scores = self._reference.evaluate(self._outputs(images))
         if second:
-            scores |= self._second_opinion().score(images)
+            seen = self._second_opinion().score(images)
+            scores |= {name: seen[name] for name in self.second_metrics}
         return scores
 
     def flags(self, scores: Mapping[str, float], count: int | None = None) -> tuple[str, ...]:
@@ -309,9 +313,12 @@ class QualityEvaluator:
                 )
             holdout = _chosen(self._data, self.seed, self.samples)
             self._second = SecondOpinion.fit(self._data, holdout, self.seed + 1)
-            self.card["floor"] |= self._second.floor
             if folder is not None:
                 self._second.save(folder)
+        floor = {name: self._second.floor[name] for name in self.second_metrics}
+        if not floor.items() <= self.card["floor"].items():  # new, or the process that made it was killed here
+            self.card["floor"] |= floor
+            if folder is not None:
                 files.write_json(folder.parent / files.CARD, self.card)
         return self._second
 
@@ -321,7 +328,9 @@ class QualityEvaluator:
         there = self._second is not None or (
             self._folder is not None and (self._folder / files.SECOND_DIR / files.CARD).exists()
         )
-        return 0.0 if there else float(self.card["fit_s"])
+        if there:
+            return 0.0
+        return float(self.card["fit_s"]) if isinstance(self.classifier, ReferenceClassifier) else USUAL_FIT_S
 
     def save(self, directory: str | Path) -> None:
         """Writes `directory/classifier/`, the card last, so that an interrupted write leaves no card.
@@ -347,8 +356,11 @@ class QualityEvaluator:
         card = read_card(folder)
         kind = FeatureExtractor if card.get("kind") == "features" else ReferenceClassifier
         classifier = kind.load(folder)
+        samples = card.get("samples")
+        if not isinstance(samples, int) or samples < 2:
+            raise damaged(folder, f"{files.CARD} lacks entries or has wrong ones")
         try:
-            reference = Reference.load(folder, int(card["samples"]))
+            reference = Reference.load(folder, samples)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder, f"{files.REFERENCE} is missing or cannot be read") from error
         if reference.features.shape[1:] != (classifier.feature_dim,) or reference.train.ndim != 2:

@@ -13,6 +13,8 @@ from typing import Final
 FLAGS: Final = ("memorising", "collapsed", "adversarial", "diverged", "constant")
 """In the order of the column `flags`. The last two come with a failed training, which has no scores to judge by."""
 
+FEWEST = 30
+"""Images from which on they say something about what made them."""
 AUTHENTIC_SHARE = 0.8
 """Of the authenticity of held-out images: below it about a fifth of the images or more are copies."""
 SIGNIFICANCE = 3.5
@@ -43,11 +45,13 @@ def find_flags(scores: Mapping[str, float], floor: Mapping[str, float], count: i
     Args:
         scores: of the images, by the names of the tables. A guard whose scores are missing raises no flag.
         floor: the same scores of held-out real images.
-        count: images that were compared pair by pair, which decides what can be chance.
+        count: images that were compared pair by pair, which decides what can be chance; fewer than 30 raise no flag.
 
     Returns:
         Names from `FLAGS`, in that order.
     """
+    if count < FEWEST:
+        return ()
     found = {
         "memorising": _is_memorising(scores, floor, count),
         "collapsed": _is_collapsed(scores, floor),
@@ -79,7 +83,7 @@ def _is_adversarial(scores: Mapping[str, float], floor: Mapping[str, float]) -> 
     excess, second = scores["fcd"] - floor["fcd"], scores["second_fcd"] - floor["second_fcd"]
     if second > DISAGREEMENT * max(excess, 0.0) + FCD_SLACK:
         return True
-    if "second_classifier_score" not in scores:
+    if "second_classifier_score" not in scores or "classifier_score" not in scores:
         return False
     seen = scores["second_classifier_score"] - 1
     return seen < SCORE_SHARE * (scores["classifier_score"] - 1) - SCORE_SLACK
