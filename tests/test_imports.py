@@ -1,6 +1,7 @@
 """Which part of the package may know which other: the imports are read, and no arrow may point back."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -193,3 +194,10 @@ def test_importing_is_light(statement: str) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
+
+
+def test_the_layout_names_every_package() -> None:
+    layout = configparser.ConfigParser()
+    layout.read(ROOT / "setup.cfg")
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert set(layout["options"]["packages"].split()) == packages
