@@ -89,7 +89,15 @@ def _against_scikit_learn(repeats: int) -> Iterator[Line]:
         NearestNeighbors(n_neighbors=5).fit(real).kneighbors(fake)
         np.cov(real, rowvar=False)
 
+    def every_pair() -> None:
+        together = np.concatenate([real, fake])
+        NearestNeighbors(n_neighbors=5).fit(together).kneighbors(together)
+        np.cov(real, rowvar=False)
+
     shape = f"{SAMPLES} x {FEATURES} against as many"
+    yield _compare(
+        "**suite**", lambda: suite(real, fake), every_pair, repeats, f"{shape}, the peer: neighbours of both among both"
+    )
     for name, metric in {"**suite**": suite, **LABEL_FREE, "coverage": metrics.coverage}.items():
         yield _compare(name, lambda metric=metric: metric(real, fake), reference, repeats, shape)  # type: ignore[misc]
 
