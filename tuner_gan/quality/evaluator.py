@@ -176,7 +176,6 @@ class QualityEvaluator:
         started = time.monotonic()
         classifier = extractor or ReferenceClassifier.fit(data.train, data.holdout, seed=seed)
         fit_s = time.monotonic() - started
-        # The objective is checked before the slow part where that needs no classifier, and after it for classes.
         features, logits = _predict(classifier, data.reference.images)
         counts = None if logits is None else np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
         samples = samples or min(max(len(features), FEWEST_SAMPLES), MOST_SAMPLES)
@@ -247,8 +246,8 @@ class QualityEvaluator:
                 when the project has none yet; an evaluator that was loaded without images cannot.
 
         Returns:
-            A number for each name in `metrics`, and in `second_metrics` if asked for. Fewer images than two more than
-            there are features have no `fcd_infinity`.
+            A number for each name in `metrics`, and in `second_metrics` if asked for. Fewer than d + 3 images, d the
+            number of features, have no `fcd_infinity`.
 
         Raises:
             DegenerateError: NaN or infinity in a generator's output, or images that are all the same.

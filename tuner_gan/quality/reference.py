@@ -6,7 +6,7 @@ import functools
 import math
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -158,10 +158,19 @@ class Reference:
         Raises:
             OSError, ValueError, KeyError: the file is missing or damaged.
         """
-        try:
-            # A file of our own: NumPy leaves one that it opened open when the archive is damaged.
-            with (folder / files.REFERENCE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                features, train, counts = arrays["features"], arrays["train"], arrays["class_counts"]
-        except (EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(str(error)) from error
+        features, train, counts = read_arrays(folder / files.REFERENCE, "features", "train", "class_counts")
         return cls(features, train, counts if len(counts) else None, samples)
+
+
+def read_arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
+    """Reads the named arrays of an .npz archive.
+
+    Raises:
+        OSError, ValueError, KeyError: the file is missing or damaged, or an array is.
+    """
+    try:
+        # A file of our own: NumPy leaves one that it opened open when the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
+    except (EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(str(error)) from error

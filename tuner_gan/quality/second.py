@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from tuner_gan.datasets import DataSplits
 from tuner_gan.quality import metrics
 from tuner_gan.quality.classifier import ReferenceClassifier
 from tuner_gan.quality.frozen import Images, damaged
-from tuner_gan.quality.reference import Floats
+from tuner_gan.quality.reference import Floats, read_arrays
 
 
 class SecondOpinion:
@@ -66,9 +65,8 @@ class SecondOpinion:
         """
         classifier = ReferenceClassifier.load(folder)
         try:
-            with (folder / files.REFERENCE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                reference = arrays["features"]
+            [reference] = read_arrays(folder / files.REFERENCE, "features")
             floor = {str(name): float(value) for name, value in files.read_json(folder / files.CARD)["floor"].items()}
-        except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, AttributeError) as error:
             raise damaged(folder, f"{files.REFERENCE} or {files.CARD} cannot be read") from error
         return cls(classifier, reference, floor)
