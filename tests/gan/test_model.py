@@ -300,13 +300,15 @@ class Counter(keras.callbacks.Callback):  # type: ignore[misc]
         self.logs.append(set(logs))
 
 
-def test_fit_takes_bytes_and_runs_the_user_s_callbacks() -> None:
-    gan = _compiled()
+@pytest.mark.parametrize(("steps", "calls"), [(None, 2), (1, 4)])
+def test_fit_takes_bytes_and_runs_the_user_s_callbacks(steps: int | None, calls: int) -> None:
+    gan = GAN(_architecture(), seed=3)
+    gan.compile(steps_per_execution=steps)
     counter = Counter()
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
     history = gan.fit(_images(11), epochs=2, callbacks=[counter, schedule], verbose=0)
     # Three images of each epoch are left over.
-    assert (counter.batches, counter.epochs, int(gan.steps)) == (4, 2, 4)
+    assert (counter.batches, counter.epochs, int(gan.steps)) == (calls, 2, 4)
     assert counter.logs[0] >= {"d_loss", "g_loss"}
     assert [len(history.history[name]) for name in ("d_loss", "g_loss")] == [2, 2]
     assert np.isfinite(history.history["d_loss"] + history.history["g_loss"]).all()
@@ -347,14 +349,31 @@ def test_each_epoch_sees_each_image_once_in_another_order() -> None:
     gan = _compiled()
     images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((1, *SHAPE), np.uint8)
     batches = gan._batches(images, 4)
-    first, second = (np.concatenate(list(batches.as_numpy_iterator()))[:, 0, 0, 0] for _ in range(2))
+
+    def order(batches: Any) -> Array:
+        order: Array = np.concatenate([batch["images"] for batch in batches.as_numpy_iterator()])[:, 0, 0, 0]
+        return order
+
+    first, second = order(batches), order(batches)
     assert sorted(first) == sorted(second) == list(range(20))
     assert list(first) != list(second) != list(range(20))
-    again = np.concatenate(list(gan._batches(images, 4).as_numpy_iterator()))[:, 0, 0, 0]
-    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(order(gan._batches(images, 4)), first)
     gan.steps.assign(5)
-    later = np.concatenate(list(gan._batches(images, 4).as_numpy_iterator()))[:, 0, 0, 0]
-    assert list(later) != list(first)
+    assert list(order(gan._batches(images, 4))) != list(first)
+
+
+def test_each_step_of_each_epoch_has_its_own_normal_latents() -> None:
+    gan = _compiled()
+    batches = gan._batches(_images(80), 40)
+    epochs = [[batch["latents"] for batch in batches.as_numpy_iterator()] for _ in range(3)]
+    every = np.concatenate([latents for epoch in epochs for latents in epoch])
+    assert every.shape == (240, LATENT)
+    assert every.dtype == np.float32
+    assert len(np.unique(every)) == every.size
+    assert every.mean() == pytest.approx(0, abs=0.1)
+    assert every.std() == pytest.approx(1, abs=0.1)
+    for latents, again in zip(epochs[0], gan._batches(_images(80), 40).as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(again["latents"], latents)
 
 
 # --- images --------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -22,6 +22,19 @@ if keras.config.backend() != "tensorflow":
         f"tuner_gan runs Keras on TensorFlow, but the Keras backend is {keras.config.backend()}: "
         "set KERAS_BACKEND=tensorflow."
     )
+
+
+STEPS_PER_CALL = 8
+"""Training steps of small images in one call from Python, whose overhead is about a tenth of such a step."""
+PIXELS_PER_CALL = 2**13
+"""Height x width of an image times steps in one call, at most: large images take long enough on their own, and callbacks,
+time limits and Ctrl-C are heard between calls only."""
+XLA_PAYS_AFTER = 600
+"""Steps of a `fit` from which compiling with XLA saves more time than it takes; see docs/performance.md."""
+PREFETCHED = 2
+"""Batches made while the ones before are trained on."""
+LEAST_SEED = 1e-15
+"""Below this, a derivative by a fake's logit is raised to it, so that it can be divided by."""
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -77,6 +90,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         self,
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        *,
+        jit_compile: bool | Literal["auto"] = "auto",
+        steps_per_execution: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Sets the optimizers and builds their state, so that it can be saved and loaded at any time.
@@ -84,15 +100,26 @@ class GAN(keras.Model):  # type: ignore[misc]
         Args:
             generator_optimizer: None for Adam with the architecture's learning rate and betas.
             discriminator_optimizer: None for Adam at `lr_ratio` times that rate.
-            **kwargs: `jit_compile`, `run_eagerly` and `steps_per_execution` of `keras.Model.compile`.
+            jit_compile: whether XLA compiles the training step; `"auto"` where that pays: on a GPU always, on a CPU in
+                a `fit` of 600 steps or more, and never for networks or recipes that XLA makes slower.
+            steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
+                fewer of larger ones, down to 1.
+            **kwargs: `run_eagerly` of `keras.Model.compile`.
         """
+        self._xla = jit_compile
         training = self.architecture.training
         betas = {"beta_1": training.beta1, "beta_2": training.beta2}
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(training.generator_lr, **betas)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
             training.generator_lr * training.lr_ratio, **betas
         )
-        super().compile(optimizer=self.generator_optimizer, **kwargs)
+        height, width, _ = self.architecture.image_shape
+        super().compile(
+            optimizer=self.generator_optimizer,
+            jit_compile=jit_compile is True,
+            steps_per_execution=steps_per_execution or max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // (height * width))),
+            **kwargs,
+        )
         # Weights loaded into an optimizer without variables are dropped with only a warning.
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
@@ -147,27 +174,45 @@ class GAN(keras.Model):  # type: ignore[misc]
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains both networks on one batch.
 
-        The fakes are made once, and one tape serves both gradients; both networks are then updated at once.
+        The fakes are made once, and so are the discriminator's passes forth and back, which serve both networks; both
+        are then updated at once.
 
         Args:
-            data: real images, uint8 [N, H, W, C] or float in [-1, 1].
+            data: real images, uint8 [N, H, W, C] or float in [-1, 1]; or a dictionary of such `images` and of `latents`,
+                float32 [N, latent_dim], which are drawn here otherwise.
 
         Returns:
             Means of `d_loss` and `g_loss` over the epoch so far, in nats.
         """
-        real = to_signed(data)
-        latents = keras.random.normal(
-            (ops.shape(real)[0], self.architecture.generator.latent_dim), seed=self.seed_generator
-        )
-        with tf.GradientTape(persistent=True) as tape:
-            fake = self.generator(latents, training=True)
-            real_logits = self.discriminator(self._add_noise(real), training=True)
-            fake_logits = self.discriminator(self._add_noise(fake), training=True)
-            d_loss, g_loss = non_saturating(real_logits, fake_logits)
+        if isinstance(data, dict):
+            real, latents = to_signed(data["images"]), data["latents"]
+        else:
+            real = to_signed(data)
+            latents = keras.random.normal(
+                (ops.shape(real)[0], self.architecture.generator.latent_dim), seed=self.seed_generator
+            )
         d_variables, g_variables = self.discriminator.trainable_variables, self.generator.trainable_variables
-        d_gradients = tape.gradient(d_loss, d_variables)
-        g_gradients = tape.gradient(g_loss, g_variables)
-        del tape
+        with tf.GradientTape() as generator_tape:
+            fake = self.generator(latents, training=True)
+        with tf.GradientTape(persistent=True) as discriminator_tape:
+            discriminator_tape.watch(fake)
+            logits = [self.discriminator(self._add_noise(images), training=True) for images in (real, fake)]
+        with tf.GradientTape(persistent=True) as loss_tape:
+            loss_tape.watch(logits)
+            d_loss, g_loss = non_saturating(*logits)
+        d_seeds, g_seed = loss_tape.gradient(d_loss, logits), loss_tape.gradient(g_loss, logits[1])
+        if self.compute_dtype == "float32":
+            # The discriminator judges each image by itself, so the derivatives of both losses by a fake image differ
+            # only by the factor between their derivatives by its logit: one way back serves both networks.
+            d_seeds[1] = ops.where(ops.abs(d_seeds[1]) < LEAST_SEED, LEAST_SEED, d_seeds[1])
+            *d_gradients, by_fake = discriminator_tape.gradient(logits, [*d_variables, fake], d_seeds)
+            by_fake *= ops.reshape(g_seed / d_seeds[1], (-1, 1, 1, 1))
+        else:
+            # Half precision has too few digits for that: a small derivative would be lost before it is scaled up.
+            d_gradients = discriminator_tape.gradient(logits, d_variables, d_seeds)
+            by_fake = discriminator_tape.gradient(logits[1], fake, g_seed)
+        g_gradients = generator_tape.gradient(fake, g_variables, by_fake)
+        del discriminator_tape, loss_tape
         _apply(self.discriminator_optimizer, d_gradients, d_variables)
         _apply(self.generator_optimizer, g_gradients, g_variables)
         self.steps.assign_add(1)
@@ -222,24 +267,50 @@ class GAN(keras.Model):  # type: ignore[misc]
                     f"images must be uint8, or float in [-1, 1], of shape "
                     f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {x.dtype} {list(x.shape)}."
                 )
-            x = self._batches(x, batch_size or self.architecture.training.batch_size)
+            batch_size = min(batch_size or self.architecture.training.batch_size, len(x))
+            steps = (epochs - kwargs.get("initial_epoch", 0)) * (len(x) // batch_size)
+            if self._xla == "auto":
+                self._set_xla(self._xla_pays(steps))
+            x = self._batches(x, batch_size)
             kwargs["shuffle"] = False  # the batches are in random order already
         return super().fit(x, epochs=epochs, **kwargs)
 
+    def _xla_pays(self, steps: int) -> bool:
+        """Tells whether compiling a `fit` of so many steps saves time."""
+        training, discriminator = self.architecture.training, self.architecture.discriminator
+        if self.run_eagerly or tf.distribute.has_strategy() or self.distribute_strategy.num_replicas_in_sync > 1:
+            return False
+        if tf.config.list_physical_devices("GPU"):
+            return True
+        # On a CPU, XLA draws random numbers and takes the gradient of a maximum one by one.
+        is_slow = training.instance_noise > 0 or discriminator.downsampling == "max_pool"
+        return steps >= XLA_PAYS_AFTER and not is_slow
+
+    def _set_xla(self, on: bool) -> None:
+        if self.jit_compile != on:
+            self.jit_compile = on
+            self.train_function = None  # traced for the other
+
     def _batches(self, images: np.ndarray, batch_size: int) -> tf.data.Dataset:
-        order_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(1)[0]
+        order_seed, latent_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(2).tolist()
         images = tf.constant(images)
         options = tf.data.Options()
         # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
         options.autotune.enabled = False
         options.deterministic = True
-        return (
+        chosen = (
             tf.data.Dataset.range(len(images))
-            .shuffle(len(images), seed=int(order_seed))
-            .batch(min(batch_size, len(images)), drop_remainder=True)
-            .map(lambda chosen: tf.gather(images, chosen))
-            .with_options(options)
+            .shuffle(len(images), seed=order_seed)
+            .batch(batch_size, drop_remainder=True)
         )
+        # Latents are drawn here, because in a step compiled by XLA they would take up to a sixth of its time on a CPU.
+        seeds = tf.data.Dataset.random(seed=latent_seed, rerandomize_each_iteration=True).batch(2)
+        shape = (batch_size, self.architecture.generator.latent_dim)
+
+        def batch(indices: Any, seed: Any) -> dict[str, Any]:
+            return {"images": tf.gather(images, indices), "latents": tf.random.stateless_normal(shape, seed)}
+
+        return tf.data.Dataset.zip(chosen, seeds).map(batch).prefetch(PREFETCHED).with_options(options)
 
     def generate(self, n: int, seed: int | None = None, batch_size: int = 256) -> np.ndarray:
         """Makes images with the averaged generator.

@@ -1,0 +1,191 @@
+"""Measures a training step through `fit`, against a textbook Keras GAN of the same networks.
+
+    python benchmarks/step.py
+
+prints a Markdown table. The textbook makes fakes for the discriminator and new ones for the generator, with a tape for
+each, on a tf.data pipeline, without XLA (Keras's own choice for TensorFlow). Ours is `GAN.fit` as a search calls it for
+trainings long enough to be compiled. Both run in turns, and a ratio is the median over pairs; give it a quiet computer
+all the same. It takes about five minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.model import GAN
+from tuner_gan.gan.networks import build_discriminator, build_generator
+
+Images = npt.NDArray[np.uint8]
+
+BATCH = 64
+SHAPES = ((28, 28, 1), (32, 32, 3))
+WIDTHS = (16, 32, 64)
+SECONDS = 0.8
+"""That one run of each side takes, about."""
+SIDES = ("textbook", "textbook, no autotuning", "ours, no XLA", "ours")
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9, help="runs of each side, in turns")
+    options = parser.parse_args()
+    peak = _matmul_gflops()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; matrix product {peak:.0f} GFLOP/s\n")
+    print(f"| images | width | {' | '.join(f'{side}, ms' for side in SIDES)} | ", end="")
+    print("textbook / ours | no autotuning / ours | ours, share of a matrix product |")
+    print("|---" * (len(SIDES) + 5) + "|")
+    for shape in SHAPES:
+        for width in WIDTHS:
+            times = measure(architecture(shape, width), options.repeats)
+            ms = [f"{1e3 * np.median(times[:, side]):.1f}" for side in range(len(SIDES))]
+            ratios = [f"**{np.median(times[:, 0] / times[:, 3]):.2f}**", f"{np.median(times[:, 1] / times[:, 3]):.2f}"]
+            share = step_flops(architecture(shape, width)) / np.median(times[:, 3]) / peak / 1e9
+            name = "x".join(map(str, shape))
+            print(f"| {name} | {width} | {' | '.join([*ms, *ratios])} | {share:.0%} |", flush=True)
+    print(f"\nLoad {os.getloadavg()[0]:.1f} after")
+
+
+def architecture(image_shape: tuple[int, int, int], width: int) -> GANArchitecture:
+    """A DCGAN without normalisation in its discriminator: two blocks for grey images, three for colour."""
+    widths = tuple(width * 2**block for block in range(2 if image_shape[2] == 1 else 3))
+    return GANArchitecture(
+        image_shape,
+        GeneratorSpec("conv", latent_dim=64, widths=widths[::-1]),
+        DiscriminatorSpec("conv", widths=widths, normalization="none"),
+        TrainingSpec(batch_size=BATCH),
+    )
+
+
+def measure(gan: GANArchitecture, repeats: int) -> npt.NDArray[np.float64]:
+    """Seconds a step, `[repeats, sides]`, in turns."""
+    steps = _steps(gan)
+    images = np.random.default_rng(0).integers(0, 256, (BATCH * steps, *gan.image_shape), np.uint8)
+    runs = [
+        _textbook(gan, images, autotune=True),
+        _textbook(gan, images, autotune=False),
+        _ours(gan, images, xla=False),
+        _ours(gan, images, xla=True),
+    ]
+    for run in runs:
+        run()  # traces and compiles
+    times = np.empty((repeats, len(runs)))
+    for row in times:
+        for side, run in enumerate(runs):
+            started = time.perf_counter()
+            run()
+            row[side] = (time.perf_counter() - started) / steps
+    return times
+
+
+def _steps(gan: GANArchitecture) -> int:
+    """As many whole calls as fill about `SECONDS`, by the work of a step."""
+    return 8 * max(1, round(SECONDS * 30e9 / step_flops(gan) / 8))
+
+
+def _ours(gan: GANArchitecture, images: Images, xla: bool) -> Callable[[], object]:
+    model = GAN(gan, seed=0)
+    model.compile(jit_compile=xla)
+    return lambda: model.fit(images, epochs=1, verbose=0)
+
+
+def _textbook(gan: GANArchitecture, images: Images, autotune: bool) -> Callable[[], object]:
+    model = TextbookGAN(gan)
+    model.compile()
+    floats = images.astype(np.float32) / 127.5 - 1.0
+    batches = tf.data.Dataset.from_tensor_slices(floats).shuffle(len(floats)).batch(BATCH, drop_remainder=True)
+    options = tf.data.Options()
+    options.autotune.enabled = autotune
+    batches = batches.with_options(options)
+    return lambda: model.fit(batches, epochs=1, verbose=0, shuffle=False)
+
+
+class TextbookGAN(keras.Model):  # type: ignore[misc]
+    """A GAN as Keras's guides write it."""
+
+    def __init__(self, gan: GANArchitecture) -> None:
+        super().__init__()
+        self.latent_dim = gan.generator.latent_dim
+        self.generator = build_generator(gan.generator, gan.image_shape)
+        self.discriminator = build_discriminator(gan.discriminator, gan.image_shape)
+        self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.d_loss, self.g_loss = keras.metrics.Mean(name="d_loss"), keras.metrics.Mean(name="g_loss")
+
+    def compile(self) -> None:
+        super().compile()
+        self.g_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
+        self.d_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.d_loss, self.g_loss]
+
+    def train_step(self, real: Any) -> dict[str, Any]:
+        count = tf.shape(real)[0]
+        ones, zeros = tf.ones((count, 1)), tf.zeros((count, 1))
+        fake = self.generator(tf.random.normal((count, self.latent_dim)), training=True)
+        with tf.GradientTape() as tape:
+            logits = self.discriminator(tf.concat([fake, real], 0), training=True)
+            d_loss = self.cross_entropy(tf.concat([zeros, ones], 0), logits)
+        variables = self.discriminator.trainable_variables
+        self.d_optimizer.apply(tape.gradient(d_loss, variables), variables)
+        latents = tf.random.normal((count, self.latent_dim))
+        with tf.GradientTape() as tape:
+            fake_logits = self.discriminator(self.generator(latents, training=True), training=True)
+            g_loss = self.cross_entropy(ones, fake_logits)
+        variables = self.generator.trainable_variables
+        self.g_optimizer.apply(tape.gradient(g_loss, variables), variables)
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def step_flops(gan: GANArchitecture) -> float:
+    """Floating-point operations of the products in one of our steps.
+
+    The generator goes forth once and back twice (by weights, by inputs); the discriminator does so for real and for
+    fake images.
+    """
+    generator = _flops(build_generator(gan.generator, gan.image_shape))
+    discriminator = _flops(build_discriminator(gan.discriminator, gan.image_shape))
+    return BATCH * 3 * (generator + 2 * discriminator)
+
+
+def _flops(network: keras.Model) -> float:
+    """Of one image's way forth through dense and convolutional layers: two for each use of a weight."""
+    total = 0.0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dense):
+            total += 2.0 * np.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2DTranspose):  # a kernel is laid at each place of the smaller map
+            total += 2.0 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
+        elif isinstance(layer, keras.layers.Conv2D):
+            total += 2.0 * np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3])
+    return total
+
+
+def _matmul_gflops(side: int = 1024) -> float:
+    """What a float32 matrix product of TensorFlow reaches, in GFLOP/s: the median of nine."""
+    a = tf.random.normal((side, side))
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        tf.linalg.matmul(a, a).numpy()
+        times.append(time.perf_counter() - started)
+    return float(2.0 * side**3 / np.median(times[1:]) / 1e9)
+
+
+if __name__ == "__main__":
+    main()
