@@ -101,7 +101,8 @@ def test_a_record_without_times_is_read(tmp_path: Path) -> None:
             del part[name]
     record = TrialRecord.from_json(content, write_trial(tmp_path, content))
     assert (record.duration_s, record.executions[0].duration_s) == (31.25, 31.0)
-    for one in (record, *record.executions):
+    both: list[TrialRecord | ExecutionRecord] = [record, *record.executions]
+    for one in both:
         assert (one.build_s, one.compile_s, one.eval_s, one.save_s) == (None, None, None, None)
 
 

@@ -159,8 +159,8 @@ def test_times_of_trials_and_executions(tmp_path: Path) -> None:
             del part[name]
     found = results.load(write_project(tmp_path / "demo", record_json("0000"), old))
     for table in (found.trials(), found.executions()):
-        assert table[names].loc[0].tolist() == [0.5, 4.0, 2.5, 1.25]
-        assert table[names].loc[1].isna().all()
+        assert [table[name][0] for name in names] == [0.5, 4.0, 2.5, 1.25]
+        assert all(table[name][1] is pd.NA for name in names)
     assert dtypes(found.trials()) == TRIALS
     assert dtypes(found.executions()) == EXECUTIONS
 

@@ -179,8 +179,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return score < than if self.quality.direction == "min" else score > than
 
     def _write_best(self) -> None:
-        # Not in a thread of its own: the images need the generator as it is now, a copy of a model takes as long to make
-        # as to save, and what is written beside the training takes the cores that the training needs.
+        # Not in a thread of its own: the images need the generator as it is now, copying a model takes as long as
+        # saving it, and what is written beside the training takes the cores that the training needs.
         with self.times.spent_on("save_s"):
             images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
             with fatal_when_unwritable():
