@@ -49,11 +49,22 @@ HISTORY_FIXED = ("execution", "epoch", "step", "seconds", "d_loss", "g_loss")
 """Columns every history.csv starts with; columns named `metric.*` follow."""
 HISTORY_INTEGERS = HISTORY_FIXED[:3]
 METRIC = "metric."
+TIMES = ("build_s", "compile_s", "eval_s", "save_s")
+"""Where the time of an execution goes, in seconds; a record of an earlier version has none of them."""
 
 
 @dataclass(frozen=True)
 class ExecutionRecord:
-    """One training of a trial's architecture from one seed; unknown values are None."""
+    """One training of a trial's architecture from one seed; unknown values are None.
+
+    Attributes:
+        duration_s: seconds from the start of its training to the end of it, rungs and their files included.
+        build_s: seconds to build and compile the GAN object, before the training.
+        compile_s: seconds from the start of the training to the end of its first batch: tracing, compilation, one step.
+        eval_s: seconds of all scoring, at rungs and of the best epoch after the training.
+        save_s: seconds to make and write generators, samples, history, state and records, but for the trial's last
+            record, which cannot tell its own.
+    """
 
     execution: int
     seed: int | None = None
@@ -61,6 +72,10 @@ class ExecutionRecord:
     best_epoch: int | None = None
     epochs: int | None = None
     duration_s: float | None = None
+    build_s: float | None = None
+    compile_s: float | None = None
+    eval_s: float | None = None
+    save_s: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -70,7 +85,7 @@ class ExecutionRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type.
         """
-        raw = as_object(value)
+        raw = {**dict.fromkeys(TIMES), **as_object(value)}
         return cls(
             execution=read_key(raw, "execution", as_integer),
             seed=read_key(raw, "seed", as_integer, optional=True),
@@ -78,6 +93,7 @@ class ExecutionRecord:
             best_epoch=read_key(raw, "best_epoch", as_integer, optional=True),
             epochs=read_key(raw, "epochs", as_integer, optional=True),
             duration_s=read_key(raw, "duration_s", as_number, optional=True),
+            **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
         )
 
@@ -92,6 +108,7 @@ class TrialRecord:
         score: the objective; `score_std` is its standard deviation over several executions.
         best_epoch: epoch of the best score, counted from 1, in execution `best_execution`.
         started_at: ISO 8601 with a time zone.
+        build_s, compile_s, eval_s, save_s: seconds, sums over the executions that tell; see `ExecutionRecord`.
         hyperparameters: the active ones only.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
@@ -108,6 +125,10 @@ class TrialRecord:
     best_execution: int | None = None
     started_at: str | None = None
     duration_s: float | None = None
+    build_s: float | None = None
+    compile_s: float | None = None
+    eval_s: float | None = None
+    save_s: float | None = None
     seed: int | None = None
     generator_params: int | None = None
     discriminator_params: int | None = None
@@ -124,7 +145,8 @@ class TrialRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
         """
-        raw = as_object(value)
+        # A record of an earlier version has neither flags nor these times.
+        raw = {"flags": None, **dict.fromkeys(TIMES), **as_object(value)}
         record = cls(
             folder=folder,
             trial_id=read_key(raw, "trial_id", as_text),
@@ -137,13 +159,13 @@ class TrialRecord:
             best_execution=read_key(raw, "best_execution", as_integer, optional=True),
             started_at=read_key(raw, "started_at", as_time, optional=True),
             duration_s=read_key(raw, "duration_s", as_number, optional=True),
+            **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
             seed=read_key(raw, "seed", as_integer, optional=True),
             generator_params=read_key(raw, "generator_params", as_integer, optional=True),
             discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
             hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
-            # A record of an earlier version has no flags.
-            flags=read_key({"flags": None, **raw}, "flags", as_texts, optional=True) or (),
+            flags=read_key(raw, "flags", as_texts, optional=True) or (),
             message=read_key(raw, "message", as_text, optional=True),
             executions=read_key(raw, "executions", _executions, optional=True) or (),
         )

@@ -34,6 +34,13 @@ class Column(NamedTuple):
 
 METRIC_COLUMNS = Column("metric.*", "Float64", "one column a score, in the order of the search")
 RUNG_COLUMNS = Column("metric.*", "Float64", "one column a score that is measured while training; <NA> between rungs")
+TIME_COLUMNS = (
+    Column("build_s", "Float64", "seconds to build and compile the GAN object"),
+    Column("compile_s", "Float64", "seconds from the start of training to the end of its first batch: tracing, XLA"),
+    Column("eval_s", "Float64", "seconds of scoring, at rungs and of the best epoch after training"),
+    Column("save_s", "Float64", "seconds to make and write generators, samples, history, state and records"),
+)
+"""Where the time goes; a trial's are the sums over its executions. <NA> in projects of an earlier version."""
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "trials": (
@@ -48,6 +55,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("epochs", "Int64", "epochs that were trained"),
         Column("started_at", TIME, "when the trial began"),
         Column("duration_s", "Float64", "seconds it took"),
+        *TIME_COLUMNS,
         Column("seed", "Int64", "the trial's seed"),
         Column("generator_params", "Int64", "parameters of the generator"),
         Column("discriminator_params", "Int64", "parameters of the discriminator"),
@@ -70,7 +78,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("score", "Float64", "its objective"),
         Column("best_epoch", "Int64", "epoch of its best score, from 1"),
         Column("epochs", "Int64", "epochs that were trained"),
-        Column("duration_s", "Float64", "seconds it took"),
+        Column("duration_s", "Float64", "seconds its training took; build_s and what follows training come on top"),
+        *TIME_COLUMNS,
         METRIC_COLUMNS,
     ),
     "history": (

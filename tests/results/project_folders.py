@@ -54,6 +54,10 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
         "best_execution": 0,
         "started_at": "2026-11-23T18:00:00.123456+00:00",
         "duration_s": 31.25,
+        "build_s": 0.5,
+        "compile_s": 4.0,
+        "eval_s": 2.5,
+        "save_s": 1.25,
         "seed": 123456789,
         "generator_params": 100000,
         "discriminator_params": 50000,
@@ -69,6 +73,10 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
                 "best_epoch": 9,
                 "epochs": 10,
                 "duration_s": 31.0,
+                "build_s": 0.5,
+                "compile_s": 4.0,
+                "eval_s": 2.5,
+                "save_s": 1.25,
                 "metrics": {"fcd": score or 0.0, "coverage": 0.75},
             }
         ],
@@ -78,7 +86,8 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
 
 def running_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
     """A record as it is while the trial runs: what is not known yet is null."""
-    unknown = dict.fromkeys(("score", "best_epoch", "epochs", "best_execution", "duration_s"))
+    times = ("duration_s", "build_s", "compile_s", "eval_s", "save_s")
+    unknown = dict.fromkeys(("score", "best_epoch", "epochs", "best_execution", *times))
     return record_json(trial_id, **{**unknown, "status": "RUNNING", "metrics": {}, "executions": [], **changes})
 
 

@@ -107,6 +107,7 @@ def test_a_whole_table_of_trials_fits_the_terminal(table: pd.DataFrame) -> None:
     assert shown(rich_table(table)).splitlines()[-1].strip() == "1 failed: a | b [red]  next, \\line"
     wide = [str(column.header).replace("\n", "") for column in rich_table(table, 1000).columns]
     assert {"metric.class_kl", "duration_s", "epochs", "hp.generator_depth", "hp.generator_lr"} <= set(wide)
+    assert not {"build_s", "compile_s", "eval_s", "save_s"} & set(wide)
     assert "hp.latent" not in wide
     assert "checkpoint" not in wide
 

@@ -38,6 +38,10 @@ EXECUTIONS = st.builds(
     best_epoch=WHOLE,
     epochs=WHOLE,
     duration_s=MAYBE,
+    build_s=MAYBE,
+    compile_s=MAYBE,
+    eval_s=MAYBE,
+    save_s=MAYBE,
     metrics=st.dictionaries(NAMES, NUMBER, max_size=3),
 )
 RECORDS = st.builds(
@@ -54,6 +58,10 @@ RECORDS = st.builds(
     started_at=st.none()
     | st.datetimes(datetime(1900, 1, 1), datetime(9000, 1, 1), timezones=st.timezones()).map(datetime.isoformat),
     duration_s=MAYBE,
+    build_s=MAYBE,
+    compile_s=MAYBE,
+    eval_s=MAYBE,
+    save_s=MAYBE,
     seed=WHOLE,
     generator_params=WHOLE,
     discriminator_params=WHOLE,
@@ -84,6 +92,18 @@ def test_the_example_of_the_format_is_read_and_written_alike(tmp_path: Path) -> 
     (folder / "record.json").unlink()
     write_record(folder, record)
     assert json.loads((folder / "record.json").read_text()) == content
+
+
+def test_a_record_without_times_is_read(tmp_path: Path) -> None:
+    content = record_json("0003")
+    for part in (content, *content["executions"]):
+        for name in ("build_s", "compile_s", "eval_s", "save_s"):
+            del part[name]
+    record = TrialRecord.from_json(content, write_trial(tmp_path, content))
+    assert (record.duration_s, record.executions[0].duration_s) == (31.25, 31.0)
+    both: list[TrialRecord | ExecutionRecord] = [record, *record.executions]
+    for one in both:
+        assert (one.build_s, one.compile_s, one.eval_s, one.save_s) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "0.1"])
@@ -131,6 +151,7 @@ DAMAGES: list[tuple[bytes | dict[str, Any], str]] = [
     ({"score": 10**400}, "'score' should be a finite number"),
     ({"score": float("nan")}, "'score' should be a finite number, got nan"),
     ({"duration_s": float("inf")}, "'duration_s' should be a finite number"),
+    ({"eval_s": "long"}, "'eval_s' should be a finite number, got 'long'"),
     ({"epochs": 1.5}, "'epochs' should be a whole number"),
     ({"epochs": True}, "'epochs' should be a whole number"),
     ({"seed": -1}, "'seed' should be a whole number"),

@@ -41,6 +41,10 @@ TRIALS = {
     "epochs": "Int64",
     "started_at": TIME,
     "duration_s": "Float64",
+    "build_s": "Float64",
+    "compile_s": "Float64",
+    "eval_s": "Float64",
+    "save_s": "Float64",
     "seed": "Int64",
     "generator_params": "Int64",
     "discriminator_params": "Int64",
@@ -69,6 +73,10 @@ EXECUTIONS = {
     "best_epoch": "Int64",
     "epochs": "Int64",
     "duration_s": "Float64",
+    "build_s": "Float64",
+    "compile_s": "Float64",
+    "eval_s": "Float64",
+    "save_s": "Float64",
     **METRIC_DTYPES,
 }
 HISTORY_DTYPES = {
@@ -141,6 +149,20 @@ def test_values_of_a_trial(tmp_path: Path) -> None:
     assert table["checkpoint"].isna().tolist() == [False, True, True]
     assert table["message"].tolist() == [pd.NA, pd.NA, "generator loss is NaN at epoch 3"]
     assert table["executions"].tolist() == [1, 1, 0]
+
+
+def test_times_of_trials_and_executions(tmp_path: Path) -> None:
+    names = ["build_s", "compile_s", "eval_s", "save_s"]
+    old = record_json("0001", score=0.5)
+    for part in (old, *old["executions"]):
+        for name in names:
+            del part[name]
+    found = results.load(write_project(tmp_path / "demo", record_json("0000"), old))
+    for table in (found.trials(), found.executions()):
+        assert [table[name][0] for name in names] == [0.5, 4.0, 2.5, 1.25]
+        assert all(table[name][1] is pd.NA for name in names)
+    assert dtypes(found.trials()) == TRIALS
+    assert dtypes(found.executions()) == EXECUTIONS
 
 
 def test_flags_are_one_text(tmp_path: Path) -> None:

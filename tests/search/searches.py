@@ -31,6 +31,7 @@ from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, Gener
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import draw_latents, images_from_latents
 from tuner_gan.quality import QualityEvaluator
+from tuner_gan.results.records import TIMES
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
 
@@ -46,7 +47,7 @@ QUIET = [
 # Keras collects garbage before each trial; what TensorFlow made at its import need not be looked through each time.
 gc.freeze()
 
-NOT_REPEATED = ["started_at", "duration_s", "checkpoint", "samples"]
+NOT_REPEATED = ["started_at", "duration_s", *TIMES, "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
 
 

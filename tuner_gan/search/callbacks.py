@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import math
 import time
@@ -35,6 +36,25 @@ def is_rung(epoch: int, epochs: int) -> bool:
     return epoch == epochs or epoch % every == 0
 
 
+@dataclasses.dataclass
+class ExecutionTimes:
+    """Where the time of one execution goes: the seconds of `ExecutionRecord`, on the monotonic clock."""
+
+    build_s: float = 0.0
+    compile_s: float | None = None
+    eval_s: float = 0.0
+    save_s: float = 0.0
+
+    @contextlib.contextmanager
+    def spent_on(self, name: str) -> Iterator[None]:
+        """Adds the seconds that the body takes to one of the sums, also when it raises."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, name, getattr(self, name) + time.monotonic() - started)
+
+
 class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Scores one execution at its rungs, guards it against divergence and writes what it finds.
 
@@ -50,6 +70,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         earlier_rows: rows of history.csv that other executions of the trial wrote.
         best_elsewhere: the best score of the trial's other executions; None for none.
         stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
+        times: where this execution's seconds are added up; it has those of building already.
     """
 
     def __init__(
@@ -63,6 +84,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         earlier_rows: list[dict[str, Any]],
         best_elsewhere: float | None,
         stop_at: float | None,
+        times: ExecutionTimes,
     ) -> None:
         super().__init__()
         self.folder = folder
@@ -71,6 +93,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.seed = seed
         self.epochs = epochs
         self.stop_at = stop_at
+        self.times = times
         self.rows = list(earlier_rows)
         self.best_score: float | None = None
         self.best_epoch: int | None = None
@@ -89,7 +112,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._seconds = time.monotonic() - self._started
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ends the training when its time is over."""
+        """Notes when the first batch ended, and ends the training when its time is over."""
+        if self.times.compile_s is None:
+            self.times.compile_s = time.monotonic() - self._started
         if self.stop_at is not None and time.monotonic() >= self.stop_at:
             self.out_of_time = True
             self.model.stop_training = True
@@ -120,11 +145,12 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 **{f"metric.{name}": metrics.get(name) for name in self.quality.rung_metrics},
             }
         )
-        with fatal_when_unwritable():
+        with self.times.spent_on("save_s"), fatal_when_unwritable():
             write_history(self.folder / files.HISTORY, self.rows)
 
     def _score(self) -> dict[str, float]:
-        metrics = self.quality.score(self.model.ema_generator)
+        with self.times.spent_on("eval_s"):
+            metrics = self.quality.score(self.model.ema_generator)
         score = metrics[self.quality.objective]
         if not math.isfinite(score):
             raise DegenerateError(f"{self.quality.objective} is {score}", "diverged")
@@ -142,8 +168,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             generator: of the same architecture; it gets the weights of the best epoch.
         """
         generator.set_weights(self._best_weights)
-        self.best_metrics = self.quality.evaluate(generator)
-        self.flags = self.quality.flags(self.best_metrics)
+        with self.times.spent_on("eval_s"):
+            self.best_metrics = self.quality.evaluate(generator)
+            self.flags = self.quality.flags(self.best_metrics)
 
     def is_better(self, score: float | None, than: float | None) -> bool:
         """Tells whether a score beats another; any score beats none."""
@@ -152,11 +179,14 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return score < than if self.quality.direction == "min" else score > than
 
     def _write_best(self) -> None:
-        images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
-        with fatal_when_unwritable():
-            with files.replacing(self.folder / files.GENERATOR) as path:
-                self.model.save_generator(path)
-            save_grid(images, self.folder / files.SAMPLES)
+        # Not in a thread of its own: the images need the generator as it is now, copying a model takes as long as
+        # saving it, and what is written beside the training takes the cores that the training needs.
+        with self.times.spent_on("save_s"):
+            images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
+            with fatal_when_unwritable():
+                with files.replacing(self.folder / files.GENERATOR) as path:
+                    self.model.save_generator(path)
+                save_grid(images, self.folder / files.SAMPLES)
 
     def record(self) -> ExecutionRecord:
         """Returns what is known of this execution now."""
@@ -167,6 +197,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             best_epoch=self.best_epoch,
             epochs=self.last_epoch,
             duration_s=round(self._seconds, 3),
+            **{name: None if value is None else round(value, 3) for name, value in vars(self.times).items()},
             metrics=self.best_metrics,
         )
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,12 +27,13 @@ from tuner_gan.results.records import (
     FAILED,
     INTERRUPTED,
     RUNNING,
+    TIMES,
     ExecutionRecord,
     TrialRecord,
     read_json,
     write_record,
 )
-from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable
+from tuner_gan.search.callbacks import ExecutionCallback, ExecutionTimes, fatal_when_unwritable
 
 LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.SAMPLES, files.ARCHITECTURE)
 """What an interrupted run of the same trial may have left; none of it belongs to this one."""
@@ -64,6 +65,7 @@ class TrialRun:
         self.epochs = epochs
         self.hyperparameters = hyperparameters
         self._recorders: list[ExecutionCallback] = []
+        self._times = ExecutionTimes()  # of the execution that runs or comes next
         self._started = time.monotonic()
 
     def train(
@@ -135,16 +137,17 @@ class TrialRun:
         return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(seed)
-        gan = build()
+        with self._times.spent_on("build_s"):
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(seed)
+            gan = build()
         sizes = gan.generator.count_params(), gan.discriminator.count_params()
         self._update(generator_params=sizes[0], discriminator_params=sizes[1])
         if max_model_size and sum(sizes) > max_model_size:
             raise keras_tuner.errors.FailedTrialError(
                 f"generator and discriminator have {sum(sizes)} parameters, more than max_model_size={max_model_size}"
             )
-        with fatal_when_unwritable():
+        with self._times.spent_on("save_s"), fatal_when_unwritable():
             files.write_json(self.record.folder / files.ARCHITECTURE, gan.architecture.to_json())
         return gan
 
@@ -162,6 +165,7 @@ class TrialRun:
             earlier_rows=self._recorders[-1].rows if self._recorders else [],
             best_elsewhere=best,
             stop_at=stop_at,
+            times=self._times,
         )
         self._recorders.append(recorder)
         fit(gan, recorder)
@@ -176,10 +180,11 @@ class TrialRun:
         flags = [flag for one in self._recorders for flag in one.flags]
         self._update(flags=tuple(dict.fromkeys(flags)))
         self._write(RUNNING)
+        self._times = ExecutionTimes()
 
     def _save_state(self, gan: GAN) -> None:
         parameters = gan.generator.count_params() + gan.discriminator.count_params()
-        with fatal_when_unwritable():
+        with self._times.spent_on("save_s"), fatal_when_unwritable():
             # HDF5 can crash the process when it finds the disk full.
             if shutil.disk_usage(self.record.folder).free < ROOM + STATE_BYTES * parameters:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -190,7 +195,7 @@ class TrialRun:
         self.record = dataclasses.replace(self.record, **changes)
 
     def _write(self, status: str, message: str | None = None) -> TrialRecord:
-        """Writes record.json with the means over the executions so far."""
+        """Writes record.json with the means and the summed times over the executions so far."""
         executions = tuple(recorder.record() for recorder in self._recorders)
         duration = round(time.monotonic() - self._started, 3)
         self._update(
@@ -199,6 +204,7 @@ class TrialRun:
             duration_s=duration,
             hyperparameters=self.hyperparameters(),
             executions=executions,
+            **{name: _total(getattr(execution, name) for execution in executions) for name in TIMES},
         )
         scored = [(execution.score, execution) for execution in executions if execution.score is not None]
         if scored:
@@ -217,9 +223,15 @@ class TrialRun:
                     if all(name in execution.metrics for _, execution in scored)
                 },
             )
-        with fatal_when_unwritable():
+        with self._times.spent_on("save_s"), fatal_when_unwritable():
             write_record(self.record.folder, self.record)
         return self.record
+
+
+def _total(seconds: Iterable[float | None]) -> float | None:
+    """Sums what is known; None when nothing is."""
+    known = [one for one in seconds if one is not None]
+    return round(sum(known), 3) if known else None
 
 
 def _best(direction: str) -> Callable[..., Any]:
