@@ -124,15 +124,18 @@ class TextbookGAN(keras.Model):  # type: ignore[misc]
         self.d_loss, self.g_loss = keras.metrics.Mean(name="d_loss"), keras.metrics.Mean(name="g_loss")
 
     def compile(self) -> None:
+        """Adam on both sides."""
         super().compile()
         self.g_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
         self.d_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means of both losses."""
         return [self.d_loss, self.g_loss]
 
     def train_step(self, real: Any) -> dict[str, Any]:
+        """A step of the discriminator, then one of the generator with fakes of its own."""
         count = tf.shape(real)[0]
         ones, zeros = tf.ones((count, 1)), tf.zeros((count, 1))
         fake = self.generator(tf.random.normal((count, self.latent_dim)), training=True)

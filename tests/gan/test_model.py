@@ -165,6 +165,96 @@ def test_one_step_is_the_textbook_step(optimizer: str) -> None:
             np.testing.assert_allclose(np.asarray(variable), expected, rtol=1e-5, atol=1e-6)
 
 
+def _gradients_of_a_step(gan: GAN, images: Array) -> tuple[list[Array], list[Array]]:
+    """By plain gradient descent of rate 1, which subtracts them: the discriminator's, then the generator's."""
+    gan.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0), run_eagerly=True)
+    networks = gan.discriminator, gan.generator
+    before = [_values(network.trainable_variables) for network in networks]
+    _step(gan, images)
+    after = [_values(network.trainable_variables) for network in networks]
+    d_gradients, g_gradients = ([a - b for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True))
+    return d_gradients, g_gradients
+
+
+@pytest.mark.parametrize("logit", [-60.0, -20.0, 0.0, 20.0, 60.0])
+def test_one_way_back_serves_both_networks_however_sure_the_discriminator_is(logit: float) -> None:
+    """The generator's gradient is the discriminator's, divided by a derivative that is e^-60 when it is sure."""
+    gan = GAN(_architecture(), seed=3)
+    gan.discriminator.layers[-1].bias.assign([logit])
+    images = _images(6)
+    reference = GAN(gan.architecture, seed=3)
+    reference.set_weights(gan.get_weights())
+    latents = keras.random.normal((6, LATENT), seed=keras.random.SeedGenerator(3))
+    _, _, *expected = _two_tape_step(reference, images, latents)
+    for ours, theirs in zip(_gradients_of_a_step(gan, images), expected, strict=True):
+        scale = max(np.abs(one).max() for one in theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            # Weights of about 1 carry the differences, to 6e-8 of themselves.
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * scale + 2e-7)
+
+
+@pytest.mark.parametrize("normalization", ["none", "layer", "spectral"])
+def test_compiled_by_xla_the_step_is_the_same(normalization: Any) -> None:
+    architecture = GANArchitecture(
+        SHAPE,
+        GeneratorSpec("conv", LATENT, (5, 3)),
+        DiscriminatorSpec("conv", (3, 4), normalization=normalization),
+        TrainingSpec(batch_size=4),
+    )
+    plain, compiled = GAN(architecture, seed=3), GAN(architecture, seed=3)
+    compiled.set_weights(plain.get_weights())
+    plain.compile(jit_compile=False)
+    compiled.compile(jit_compile=True)
+    histories = [gan.fit(_images(12), epochs=2, verbose=0).history for gan in (plain, compiled)]
+    assert compiled.jit_compile is True
+    for name in ("d_loss", "g_loss"):
+        assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-4)
+    for one, other in zip(plain.get_weights(), compiled.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_only_long_trainings_of_what_xla_makes_faster_are_compiled() -> None:
+    pooled = GANArchitecture(
+        SHAPE,
+        GeneratorSpec("conv", LATENT, (5, 3)),
+        DiscriminatorSpec("conv", (3, 4), downsampling="max_pool", normalization="none"),
+    )
+    assert _compiled()._xla_pays(600)
+    assert not _compiled()._xla_pays(599)
+    assert not _compiled(instance_noise=0.1)._xla_pays(600)
+    pooling = GAN(pooled)
+    pooling.compile()
+    assert not pooling._xla_pays(600)
+    gan = _compiled()
+    gan.fit(_images(8), verbose=0)
+    assert gan.jit_compile is False
+    gan.compile(jit_compile=True)
+    gan.fit(_images(8), verbose=0)
+    assert gan.jit_compile is True
+
+
+def test_half_precision_trains_like_single_precision() -> None:
+    single = _compiled()
+    images = _images(16)
+    expected = _step(single, images)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = _compiled()
+        keras.config.set_dtype_policy("float32")
+        keras.utils.set_random_seed(0)
+        half.set_weights(GAN(_architecture(), seed=3).get_weights())
+        before = _values(half.trainable_variables)
+        found = _step(half, images)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert half.generator.layers[1].compute_dtype == "float16"
+    assert found == pytest.approx(expected, rel=0.01)
+    assert all(variable.dtype == "float32" for variable in half.trainable_variables)
+    after = _values(half.trainable_variables)
+    assert all(np.isfinite(one).all() for one in after)
+    assert sum(not np.array_equal(a, b) for a, b in zip(after, before, strict=True)) > len(after) // 2
+
+
 def test_losses_are_means_over_the_epoch() -> None:
     gan, twin = _compiled(), _compiled()
     twin.set_weights(gan.get_weights())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,42 @@ def test_samples_and_generator_are_of_one_moment(tmp_path: Path) -> None:
     save_grid(generate_images(generator, 64, seed=0), tmp_path / "expected.png")
     with Image.open(best.folder / "samples.png") as samples, Image.open(tmp_path / "expected.png") as expected:
         assert samples.tobytes() == expected.tobytes()
+
+
+class Slow(MeanQuality):
+    """Takes its time to score."""
+
+    seconds = 0.3
+
+    def score(self, generator: keras.Model) -> dict[str, float]:
+        time.sleep(self.seconds)
+        return super().score(generator)
+
+
+def test_a_slow_scorer_shows_in_its_own_column_of_each_execution_and_of_the_trial(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, quality=Slow(blobs()), executions_per_trial=2, max_trials=1)
+    tuner.search(blobs(), epochs=3)
+    executions, trial = tuner.results().executions(), tuner.results().trials().iloc[0]
+    others = ["build_s", "compile_s", "save_s"]
+    assert (executions["eval_s"] >= 3 * Slow.seconds).all()
+    assert (executions["duration_s"] >= executions["compile_s"] + 3 * Slow.seconds).all()
+    for name in ["eval_s", *others]:
+        assert (executions[name] > 0).all(), name
+        # The last record is written after the executions' own times are known.
+        assert trial[name] == pytest.approx(executions[name].sum(), abs=0.01), name
+
+
+def test_a_slow_build_shows_in_its_own_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuner = make_tuner(tmp_path, max_trials=1)
+    build = tuner.hypermodel.build
+
+    def slow(hp: Any) -> GAN:
+        time.sleep(0.5)
+        gan: GAN = build(hp)
+        return gan
+
+    monkeypatch.setattr(tuner.hypermodel, "build", slow)
+    tuner.search(blobs(), epochs=2)
+    trial = tuner.results().trials().iloc[0]
+    assert trial["build_s"] >= 0.5
+    assert max(trial["eval_s"], trial["save_s"]) < 0.5

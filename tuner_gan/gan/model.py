@@ -27,8 +27,8 @@ if keras.config.backend() != "tensorflow":
 STEPS_PER_CALL = 8
 """Training steps of small images in one call from Python, whose overhead is about a tenth of such a step."""
 PIXELS_PER_CALL = 2**13
-"""Height x width of an image times steps in one call, at most: large images take long enough on their own, and callbacks,
-time limits and Ctrl-C are heard between calls only."""
+"""Height x width of an image times steps in one call, at most: large images take long enough on their own, and
+callbacks, time limits and Ctrl-C are heard between calls only."""
 XLA_PAYS_AFTER = 600
 """Steps of a `fit` from which compiling with XLA saves more time than it takes; see docs/performance.md."""
 PREFETCHED = 2
@@ -61,6 +61,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         >>> gan.fit(images, epochs=10)      # uint8 [N, H, W, C]
         >>> gan.generate(16, seed=0)        # uint8 [16, H, W, C]
     """
+
+    jit_compile: bool  # a property of keras.Model, which ships no types
 
     def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -178,8 +180,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         are then updated at once.
 
         Args:
-            data: real images, uint8 [N, H, W, C] or float in [-1, 1]; or a dictionary of such `images` and of `latents`,
-                float32 [N, latent_dim], which are drawn here otherwise.
+            data: real images, uint8 [N, H, W, C] or float in [-1, 1]; or a dictionary of such `images` and of
+                `latents`, float32 [N, latent_dim], which are drawn here otherwise.
 
         Returns:
             Means of `d_loss` and `g_loss` over the epoch so far, in nats.
@@ -303,7 +305,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             .shuffle(len(images), seed=order_seed)
             .batch(batch_size, drop_remainder=True)
         )
-        # Latents are drawn here, because in a step compiled by XLA they would take up to a sixth of its time on a CPU.
+        # Latents are drawn here, because in a step compiled by XLA they would take a tenth of its time on a CPU.
         seeds = tf.data.Dataset.random(seed=latent_seed, rerandomize_each_iteration=True).batch(2)
         shape = (batch_size, self.architecture.generator.latent_dim)
 

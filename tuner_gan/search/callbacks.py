@@ -179,8 +179,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return score < than if self.quality.direction == "min" else score > than
 
     def _write_best(self) -> None:
-        # Not in a thread of its own: the images need the generator as it is now, copying a model takes as long as
-        # saving it, and what is written beside the training takes the cores that the training needs.
+        # In this thread: a thread of its own saved no time that could be measured, see docs/performance.md.
         with self.times.spent_on("save_s"):
             images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
             with fatal_when_unwritable():
