@@ -220,9 +220,10 @@ class Wait(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.epoch == 1:
-            wait(Path(self.directory), 2.0)  # after each batch: Ctrl-C is heard between two of them
+            # Before each call, which may hold all batches of the epoch: Ctrl-C is heard at its end.
+            wait(Path(self.directory), 2.0)
 
 
 def wait(directory: Path, seconds: float = 60.0) -> None:
