@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tuner_gan.errors import DatasetError, closest
 from tuner_gan.image_arrays import Images, as_images, check_image_size, check_side_lengths, resize, to_uint8
-from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder, read_npz
+from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder, read_npy, read_npz
 from tuner_gan.image_labels import Labels, class_indices
 from tuner_gan.known_datasets import DATASETS, read_known
 
@@ -27,6 +27,8 @@ MIN_TRAINING, MIN_TEST = 30, 20
 """Images needed at least: their sum without a given test set; with one, each set its own number."""
 PART_CAP = 10_000
 """Most images in reference and in holdout: more make scores slower and hardly steadier."""
+_BLOCK = 2**24
+"""Bytes of images that are hashed or copied at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class ImageDataset:
 
     Attributes:
         name: a known name, or the name of the file or folder.
-        images: uint8 [N, H, W, C].
+        images: uint8 [N, H, W, C]; read-only when they are mapped from a large file, which must then stay as it is.
         labels: int64 [N] in 0..K-1, or None.
         class_names: K names, in the order of the labels; empty without labels.
         test: the test set that the source gives, if any; labelled like this one.
@@ -69,7 +71,8 @@ class ImageDataset:
             for array in (None, None) if part is None else (part.images, part.labels):
                 digest.update(b"none" if array is None else f"{array.dtype.str}{array.shape}".encode())
                 if array is not None:
-                    digest.update(np.ascontiguousarray(array).reshape(-1).data)
+                    for rows in _blocks(array):
+                        digest.update(np.ascontiguousarray(array[rows]).reshape(-1).data)
         return digest.hexdigest()
 
     def split(self, seed: int = 0) -> DataSplits:
@@ -79,6 +82,8 @@ class ImageDataset:
         each and train the rest. With one, train is this dataset as it is, and the halves of the test
         set become reference and holdout, again at most 10,000 images each. Each class is shared out
         alike, to within one image.
+
+        The parts are copies, as many bytes as their images have in all; only with a test set is train not copied.
 
         Args:
             seed: any whole number from 0; the same seed gives the same split.
@@ -96,7 +101,13 @@ class ImageDataset:
 
     def _take(self, indices: Indices) -> ImageDataset:
         labels = None if self.labels is None else self.labels[indices]
-        return ImageDataset(self.name, self.images[indices], labels, self.class_names)
+        # In the order of the source, not of the copy: a mapped file larger than the memory is read once, from front to
+        # back, where `images[indices]` would read each page again for almost every image on it.
+        images = np.empty((len(indices), *self.images.shape[1:]), np.uint8)
+        order = np.argsort(indices)
+        for rows in _blocks(images):
+            images[order[rows]] = self.images[indices[order[rows]]]
+        return ImageDataset(self.name, images, labels, self.class_names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,6 +144,13 @@ class DataSplits:
         return self.train.num_classes
 
 
+def _blocks(array: Images | Labels) -> Iterator[slice]:
+    """Yields the rows of an array, some megabytes at a time."""
+    rows = max(1, _BLOCK * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        yield slice(start, start + rows)
+
+
 def _shares(
     labels: Labels | None, count: int, parts: int, rng: np.random.Generator
 ) -> tuple[Indices, Indices, Indices]:
@@ -163,7 +181,7 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
 
     Args:
         name_or_path: one of `DATASETS`; or a path of an .npz file (x_train, y_train, x_test, y_test, or
-            x, y, or images, labels), of a folder with the four IDX files of the MNIST format, plain or
+            x, y, or images, labels), of an .npy file (images only), of a folder with the four IDX files of the MNIST format, plain or
             .gz, or of a folder of PNG and JPEG images, flat or with one sub-folder a class.
         image_size: (height, width), each from 8 to 256 pixels, that each image is cropped and resized to.
 
@@ -204,7 +222,9 @@ def load_samples(path: str | os.PathLike[str], image_size: tuple[int, int] | Non
     size = None if image_size is None else check_image_size(image_size)
     name = os.fspath(path)
     if name in DATASETS and not Path(name).exists():
-        raise DatasetError(f"Expected the path of an .npz file or a folder of images, got {name!r}, a data set's name.")
+        raise DatasetError(
+            f"Expected the path of an .npz or .npy file or a folder of images, got {name!r}, a data set's name."
+        )
     with _reading(name):
         path = Path(name).expanduser()
         raw = _read_path(path, name, size)._replace(test_images=None, test_labels=None)
@@ -242,8 +262,12 @@ def _read_path(path: Path, name: str, image_size: tuple[int, int] | None) -> Raw
         return read_image_folder(path, image_size) if idx is None else read_idx(idx)
     if path.suffix.lower() == ".npz" and path.is_file():
         return read_npz(path)
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return read_npy(path)
     if path.is_file():
-        raise DatasetError(f"{path} is no dataset: expected an .npz file, a folder, or one of {', '.join(DATASETS)}.")
+        raise DatasetError(
+            f"{path} is no dataset: expected an .npz or .npy file, a folder, or one of {', '.join(DATASETS)}."
+        )
     raise DatasetError(
         f"There is no dataset, file or folder {name!r}{closest(name, DATASETS)}: "
         f"expected a path, or one of {', '.join(DATASETS)}."

@@ -136,7 +136,7 @@ def _convert(array: Array, scale: float, shift: float) -> Images:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "b":
-        return array.astype(np.uint8) * np.uint8(255)
+        return np.multiply(array, np.uint8(255), dtype=np.uint8)
     if array.dtype.kind in "ui":
         low, high = int(array.min()), int(array.max())
         if low < 0 or high > 255:
