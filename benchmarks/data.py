@@ -4,8 +4,8 @@
 
 prints a Markdown table. It writes a million random images of 28 x 28 pixels to a temporary folder, loads them in a
 process of their own, and removes them: 0.8 GB for each kind of file, one at a time, and as much memory. The file was
-just written, so that the disk is not measured. Private memory is what only that process has (Linux's RssAnon); the peak
-has the pages of the mapped file in it, which processes share and which the system takes back when it needs them.
+just written, so that the disk is not measured. Private memory is what only that process has (RssAnon; Linux only); the
+peak has the pages of the mapped file in it, which processes share and which the system takes back when it needs them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -62,35 +61,31 @@ def _write(path: Path, count: int) -> int:
 
 def _measure(path: str) -> dict[str, float]:
     """Seconds, and bytes beyond what the process has before it loads anything."""
-    before = _private()
-    peak_before = _peak()
+    before = _bytes("RssAnon")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak of the imports
+    peak_before = _bytes("VmHWM")
     started = time.perf_counter()
     data = datasets.load(path)
     loaded = time.perf_counter()
-    loaded_bytes = _private() - before
+    loaded_bytes = _bytes("RssAnon") - before
     splits = data.split()
     ended = time.perf_counter()
     del data  # as a search does
-    split_bytes = _private() - before
+    split_bytes = _bytes("RssAnon") - before
     assert len(splits.train) > len(splits.reference)
     return {
         "load_s": loaded - started,
         "split_s": ended - loaded,
         "loaded": loaded_bytes,
         "split": split_bytes,
-        "peak": _peak() - peak_before,
+        "peak": _bytes("VmHWM") - peak_before,
     }
 
 
-def _private() -> int:
-    with open("/proc/self/status", encoding="ascii") as status:
-        [line] = [line for line in status if line.startswith("RssAnon:")]
-    return int(line.split()[1]) * 1024
-
-
-def _peak() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _bytes(field: str) -> int:
+    """A field of this process's status."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split(f"{field}:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

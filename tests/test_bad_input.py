@@ -230,7 +230,9 @@ def test_files_that_are_no_npz(capsys: Capture) -> None:
     np.savez("images.npz", x=np.array([digits(1)[0], None], dtype=object), allow_pickle=True)
     assert contains(refused(capsys, "search", "--data", "images.npz"), "only pickle can read and which is refused")
     Path("images.txt").write_text("x", encoding="utf-8")
-    assert contains(refused(capsys, "search", "--data", "images.txt"), "is no dataset: expected an .npz file, a folder")
+    assert contains(
+        refused(capsys, "search", "--data", "images.txt"), "is no dataset: expected an .npz or .npy file, a folder"
+    )
 
 
 # Folders of images.

@@ -15,7 +15,7 @@ FOLDERS = {"tuner_gan": "tuner_gan", "search_spaces": "tuner_gan.search_spaces",
 """Folders of the repository and what they are imported as."""
 
 FRAMEWORKS = ("keras", "tensorflow", "keras_tuner")
-DATASETS = ("datasets", "image_arrays", "image_files", "image_labels", "known_datasets")
+DATASETS = ("array_files", "datasets", "image_arrays", "image_files", "image_labels", "known_datasets")
 GROUND = ("errors", "files", "images")
 """What every part stands on."""
 

@@ -27,7 +27,7 @@ class SearchConfig:
     """Settings of `tuner-gan search`; a TOML file takes the same names.
 
     Attributes:
-        data: name of a data set, or path of an .npz file or a folder.
+        data: name of a data set, or path of an .npz or .npy file or a folder.
         image_size: `"HEIGHTxWIDTH"` to crop and resize images to, or one number for both; None to keep theirs.
         space: name of a search space.
         oracle: name of an oracle.

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tuner_gan.array_files import read_npy, read_npz
 from tuner_gan.errors import DatasetError, closest
 from tuner_gan.image_arrays import Images, as_images, check_image_size, check_side_lengths, resize, to_uint8
-from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder, read_npy, read_npz
+from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder
 from tuner_gan.image_labels import Labels, class_indices
 from tuner_gan.known_datasets import DATASETS, read_known
 
@@ -181,8 +182,8 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
 
     Args:
         name_or_path: one of `DATASETS`; or a path of an .npz file (x_train, y_train, x_test, y_test, or
-            x, y, or images, labels), of an .npy file (images only), of a folder with the four IDX files of the MNIST format, plain or
-            .gz, or of a folder of PNG and JPEG images, flat or with one sub-folder a class.
+            x, y, or images, labels), of an .npy file (images only), of a folder with the four IDX files of the
+            MNIST format, plain or .gz, or of a folder of PNG and JPEG images, flat or with one sub-folder a class.
         image_size: (height, width), each from 8 to 256 pixels, that each image is cropped and resized to.
 
     Raises:

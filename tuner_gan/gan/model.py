@@ -295,7 +295,6 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def _batches(self, images: np.ndarray, batch_size: int) -> tf.data.Dataset:
         order_seed, latent_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(2).tolist()
-        images = tf.constant(images)
         options = tf.data.Options()
         # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
         options.autotune.enabled = False
@@ -310,7 +309,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         shape = (batch_size, self.architecture.generator.latent_dim)
 
         def batch(indices: Any, seed: Any) -> dict[str, Any]:
-            return {"images": tf.gather(images, indices), "latents": tf.random.stateless_normal(shape, seed)}
+            # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
+            chosen = tf.numpy_function(images.__getitem__, [indices], images.dtype)
+            chosen = tf.ensure_shape(chosen, (batch_size, *images.shape[1:]))
+            return {"images": chosen, "latents": tf.random.stateless_normal(shape, seed)}
 
         return tf.data.Dataset.zip(chosen, seeds).map(batch).prefetch(PREFETCHED).with_options(options)
 
