@@ -466,6 +466,65 @@ def test_each_step_of_each_epoch_has_its_own_normal_latents() -> None:
         np.testing.assert_array_equal(again["latents"], latents)
 
 
+def _fresh(seed: int = 4, **training: Any) -> GAN:
+    keras.utils.set_random_seed(seed)
+    gan = GAN(_architecture(**training), seed=seed)
+    gan.compile()
+    return gan
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_gan_that_restarts_trains_like_a_new_one_without_being_traced_again(
+    jit_compile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[GAN] = []
+    train_step = GAN.train_step
+
+    def counted(self: GAN, data: Any) -> Any:
+        traced.append(self)
+        return train_step(self, data)
+
+    monkeypatch.setattr(GAN, "train_step", counted)
+    images = _images(14)
+    used = _fresh(3)
+    twin, fresh = (_fresh(4, generator_lr=3e-3, lr_ratio=2.0) for _ in range(2))
+    for gan in (used, twin, fresh):
+        gan.compile(jit_compile=jit_compile)
+    used.fit(images, epochs=2, verbose=0)
+    for variable in used.generator.trainable_variables:
+        variable.assign(variable * np.nan)  # as a training that diverged leaves it
+    keras.backend.clear_session()
+    assert used.restart_as(fresh)
+    assert (used.architecture, used.seed) == (twin.architecture, 4)
+    _assert_same(_state(used), _state(twin))
+    histories = [gan.fit(images, epochs=2, verbose=0).history for gan in (used, twin)]
+    assert traced == [used, twin]
+    assert histories[0] == histories[1]
+    _assert_same(_state(used), _state(twin))
+
+
+class _OtherGAN(GAN):
+    """Of another type, so that its step may be another one, too."""
+
+
+def test_only_a_gan_with_the_same_step_restarts() -> None:
+    used = _fresh(3)
+    before = _state(used)
+    other_optimizer, frozen, eager = _fresh(), _fresh(), _fresh()
+    other_optimizer.compile(keras.optimizers.SGD())
+    frozen.generator.layers[-3].trainable = False
+    eager.compile(run_eagerly=True)
+    subclass = _OtherGAN(_architecture(), seed=4)
+    subclass.compile()
+    wider = GAN(GANArchitecture(SHAPE, GeneratorSpec("conv", LATENT, (6, 3)), used.architecture.discriminator), seed=4)
+    wider.compile()
+    for fresh in (_fresh(beta1=0.1), _fresh(batch_size=5), other_optimizer, frozen, eager, subclass, wider):
+        assert not used.restart_as(fresh)
+        assert not fresh.restart_as(used)
+    assert used.seed == 3
+    _assert_same(_state(used), before)
+
+
 # --- images --------------------------------------------------------------------------------------------------
 
 

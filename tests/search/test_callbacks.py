@@ -222,3 +222,11 @@ def test_a_slow_build_shows_in_its_own_column(tmp_path: Path, monkeypatch: pytes
     trial = tuner.results().trials().iloc[0]
     assert trial["build_s"] >= 0.5
     assert max(trial["eval_s"], trial["save_s"]) < 0.5
+
+
+def test_a_second_execution_is_not_compiled_again(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, executions_per_trial=3, max_trials=1)
+    tuner.search(blobs(), epochs=2)
+    first, *others = tuner.results().executions()["compile_s"]
+    assert max(others) < first / 2
+    assert tuner.results().executions()["score"].nunique() == 3

@@ -126,6 +126,47 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
+    def restart_as(self, fresh: GAN) -> bool:
+        """Takes over every weight, the optimizers' state and the seed of a GAN that was just built.
+
+        A training step that has been traced and compiled serves again: what differs, learning rates among it, are
+        variables. The decays of the optimizers are not, so they must be equal, like the networks.
+
+        Args:
+            fresh: compiled, and not needed afterwards.
+
+        Returns:
+            Whether it could be done; if not, nothing was changed.
+        """
+        # A subclass may hold anything in its step.
+        if not type(self) is type(fresh) is GAN or self._step_constants() != fresh._step_constants():
+            return False
+        for mine, theirs in zip(self._state(), fresh._state(), strict=True):
+            mine.assign(theirs)
+        self.architecture, self.seed = fresh.architecture, fresh.seed
+        return True
+
+    def _step_constants(self) -> list[Any]:
+        """All that differs between GANs and is no variable in a traced training step."""
+        architecture = self.architecture.to_json()
+        for rate in ("generator_lr", "lr_ratio"):
+            del architecture["training"][rate]
+        optimizers = list(self.get_compile_config().values())
+        for optimizer in optimizers:
+            config = optimizer["config"]
+            del config["name"]
+            if not isinstance(config.get("learning_rate"), dict):  # a schedule is no variable
+                config.pop("learning_rate", None)
+        trained = [variable.shape for variable in self.trainable_variables]  # the owner may have frozen layers
+        settings = [self._xla, self.run_eagerly, self.steps_per_execution, self.dtype_policy.name]
+        return [architecture, optimizers, trained, settings]
+
+    def _state(self) -> list[Any]:
+        networks = self.generator, self.discriminator, self.ema_generator
+        optimizers = self.generator_optimizer, self.discriminator_optimizer
+        kept = [variable for part in (*networks, *optimizers) for variable in part.variables]
+        return [*kept, self.steps, self.seed_generator.state]
+
     def get_compile_config(self) -> dict[str, Any]:
         """Returns both optimizers as configuration."""
         return {

@@ -51,6 +51,10 @@ class TrialRun:
         quality: what scores it.
         epochs: first and last epoch, from 0, the last excluded.
         hyperparameters: gives their values now; building and training may add some.
+        gan: of an earlier training, whose compiled step serves again where it fits; None for none.
+
+    Attributes:
+        gan: of the latest training.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class TrialRun:
         quality: QualityEvaluator,
         epochs: range,
         hyperparameters: Callable[[], Mapping[str, Value]],
+        gan: GAN | None = None,
     ) -> None:
+        self.gan = gan
         self.record = record
         self.quality = quality
         self.epochs = epochs
@@ -138,7 +144,8 @@ class TrialRun:
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
         with self._times.spent_on("build_s"):
-            keras.backend.clear_session()
+            if not self._recorders:  # between two executions it would also forget the compiled step
+                keras.backend.clear_session()
             keras.utils.set_random_seed(seed)
             gan = build()
         sizes = gan.generator.count_params(), gan.discriminator.count_params()
@@ -147,6 +154,10 @@ class TrialRun:
             raise keras_tuner.errors.FailedTrialError(
                 f"generator and discriminator have {sum(sizes)} parameters, more than max_model_size={max_model_size}"
             )
+        with self._times.spent_on("build_s"):
+            if self.gan is None or not self.gan.restart_as(gan):
+                self.gan = gan
+            gan = self.gan
         with self._times.spent_on("save_s"), fatal_when_unwritable():
             files.write_json(self.record.folder / files.ARCHITECTURE, gan.architecture.to_json())
         return gan

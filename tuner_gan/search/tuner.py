@@ -140,6 +140,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.baselines = baselines
         self.finalists = finalists
         self._guard = InterruptGuard()
+        self._gan: GAN | None = None  # of the latest training
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
         self._checks_finalists = False
@@ -544,7 +545,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int,
     ) -> TrialRecord:
-        run = TrialRun(record, self.quality, epochs, hyperparameters)
+        run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan)
         seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
         strategy = self.distribution_strategy
 
@@ -552,21 +553,24 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             with contextlib.nullcontext() if strategy is None else strategy.scope():
                 return build()
 
-        return run.train(
-            build_in_scope,
-            lambda gan, recorder: fit(
-                gan,
-                images,
-                epochs=epochs.stop,
-                initial_epoch=epochs.start,
-                callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
-                verbose=verbose,
-            ),
-            seeds,
-            max_model_size=self.max_model_size,
-            stop_at=self._stop_at,
-            max_time=self._max_trial_time,
-        )
+        try:
+            return run.train(
+                build_in_scope,
+                lambda gan, recorder: fit(
+                    gan,
+                    images,
+                    epochs=epochs.stop,
+                    initial_epoch=epochs.start,
+                    callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
+                    verbose=verbose,
+                ),
+                seeds,
+                max_model_size=self.max_model_size,
+                stop_at=self._stop_at,
+                max_time=self._max_trial_time,
+            )
+        finally:
+            self._gan = run.gan
 
     def _interrupter(self) -> keras.callbacks.Callback:
         return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self._guard.check())
