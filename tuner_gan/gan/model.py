@@ -243,7 +243,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         with tf.GradientTape(persistent=True) as loss_tape:
             loss_tape.watch(logits)
             d_loss, g_loss = non_saturating(*logits)
-        d_seeds, g_seed = loss_tape.gradient(d_loss, logits), loss_tape.gradient(g_loss, logits[1])
+        zero = tf.UnconnectedGradients.ZERO  # of logits that a loss does not look at
+        d_seeds = loss_tape.gradient(d_loss, logits, unconnected_gradients=zero)
+        g_seed = loss_tape.gradient(g_loss, logits[1], unconnected_gradients=zero)
         if self.compute_dtype == "float32":
             # The discriminator judges each image by itself, so the derivatives of both losses by a fake image differ
             # only by the factor between their derivatives by its logit: one way back serves both networks.
