@@ -36,9 +36,9 @@ def main() -> None:
     gan = benchmark.architecture((28, 28, 1), 32)
     images = np.random.default_rng(0).integers(0, 256, (benchmark.BATCH * STEPS, *gan.image_shape), np.uint8)
     sides = {
-        "textbook": benchmark._textbook(gan, images, autotune=False),
-        "ours, no XLA": benchmark._ours(gan, images, xla=False),
-        "ours": benchmark._ours(gan, images, xla=True),
+        "textbook": benchmark.textbook(gan, images, autotune=False),
+        "ours, no XLA": benchmark.ours(gan, images, xla=False),
+        "ours": benchmark.ours(gan, images, xla=True),
     }
     found = {name: profile(run) for name, run in sides.items()}
     totals: collections.Counter[str] = collections.Counter()

@@ -74,10 +74,10 @@ def measure(gan: GANArchitecture, repeats: int) -> npt.NDArray[np.float64]:
     steps = _steps(gan)
     images = np.random.default_rng(0).integers(0, 256, (BATCH * steps, *gan.image_shape), np.uint8)
     runs = [
-        _textbook(gan, images, autotune=True),
-        _textbook(gan, images, autotune=False),
-        _ours(gan, images, xla=False),
-        _ours(gan, images, xla=True),
+        textbook(gan, images, autotune=True),
+        textbook(gan, images, autotune=False),
+        ours(gan, images, xla=False),
+        ours(gan, images, xla=True),
     ]
     for run in runs:
         run()  # traces and compiles
@@ -95,13 +95,15 @@ def _steps(gan: GANArchitecture) -> int:
     return 8 * max(1, round(SECONDS * 30e9 / step_flops(gan) / 8))
 
 
-def _ours(gan: GANArchitecture, images: Images, xla: bool) -> Callable[[], object]:
+def ours(gan: GANArchitecture, images: Images, xla: bool) -> Callable[[], object]:
+    """An epoch of `GAN.fit`."""
     model = GAN(gan, seed=0)
     model.compile(jit_compile=xla)
     return lambda: model.fit(images, epochs=1, verbose=0)
 
 
-def _textbook(gan: GANArchitecture, images: Images, autotune: bool) -> Callable[[], object]:
+def textbook(gan: GANArchitecture, images: Images, autotune: bool) -> Callable[[], object]:
+    """An epoch of the textbook's `fit`."""
     model = TextbookGAN(gan)
     model.compile()
     floats = images.astype(np.float32) / 127.5 - 1.0

@@ -303,11 +303,11 @@ class GAN(keras.Model):  # type: ignore[misc]
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
-            ConfigError: an array of images has another shape than the architecture's, or another dtype.
+            ConfigError: an array of images has another shape than the architecture's, or another dtype, or none.
         """
         if isinstance(x, np.ndarray):
             kind_fits = x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)
-            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape or not kind_fits:
+            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape or not kind_fits or not len(x):
                 raise ConfigError(
                     f"images must be uint8, or float in [-1, 1], of shape "
                     f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {x.dtype} {list(x.shape)}."
@@ -353,9 +353,9 @@ class GAN(keras.Model):  # type: ignore[misc]
 
         def batch(indices: Any, seed: Any) -> dict[str, Any]:
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
-            chosen = tf.numpy_function(images.__getitem__, [indices], images.dtype)
-            chosen = tf.ensure_shape(chosen, (batch_size, *images.shape[1:]))
-            return {"images": chosen, "latents": tf.random.stateless_normal(shape, seed)}
+            real = tf.numpy_function(images.__getitem__, [indices], images.dtype)
+            real = tf.ensure_shape(real, (batch_size, *images.shape[1:]))
+            return {"images": real, "latents": tf.random.stateless_normal(shape, seed)}
 
         return tf.data.Dataset.zip(chosen, seeds).map(batch).prefetch(PREFETCHED).with_options(options)
 
