@@ -200,10 +200,15 @@ def _train(network: keras.Model, images: Images, labels: Classes | None, seed: i
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,  # compiling takes longer than it saves here
     )
-    signature = (tf.TensorSpec((BATCH, *images.shape[1:]), tf.uint8), tf.TensorSpec((BATCH,), tf.int64))
-    batches = tf.data.Dataset.from_generator(
-        lambda: _batches(images, labels, steps, seed), output_signature=signature
-    ).prefetch(4)
+    made = _batches(images, labels, steps, seed)
+
+    def batch(_: Any) -> tuple[Any, Any]:
+        # Not `from_generator`: on Python 3.11 it makes TensorFlow tell the C library to fetch the memory of each large
+        # tensor anew from the system (`ApplyPython311MemoryPatch`), which doubles the time of all training after it.
+        x, y = tf.numpy_function(lambda: next(made), [], (tf.uint8, tf.int64))
+        return tf.ensure_shape(x, (BATCH, *images.shape[1:])), tf.ensure_shape(y, (BATCH,))
+
+    batches = tf.data.Dataset.range(steps).map(batch).prefetch(4)
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread sleeps for seconds when the iterator ends, and fit waits for it
     network.fit(batches.with_options(options), epochs=1, steps_per_epoch=steps, shuffle=False, verbose=0)
