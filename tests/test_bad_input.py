@@ -14,6 +14,7 @@ from cli_runs import ROOT, SEARCH, Run, call, copy_search, digits, run, search_o
 from PIL import Image
 
 from tuner_gan.cli import main
+from tuner_gan.gan.losses import LOSSES
 
 Capture = pytest.CaptureFixture[str]
 
@@ -502,7 +503,7 @@ def failed(searched: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.
     def diverged(real: Any, fake: Any) -> tuple[Any, Any]:
         return keras.ops.mean(real) * np.nan, keras.ops.mean(fake) * np.nan
 
-    monkeypatch.setattr("tuner_gan.gan.model.non_saturating", diverged)
+    monkeypatch.setitem(LOSSES, "non_saturating", diverged)
     return call(capsys, *SEARCH)
 
 

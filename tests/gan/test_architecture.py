@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import math
+import typing
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.losses import LOSSES
 
 ARCHITECTURE = GANArchitecture(
     image_shape=(28, 28, 1),
@@ -42,6 +44,7 @@ architectures = st.builds(
     ),
     training=st.builds(
         TrainingSpec,
+        loss=st.sampled_from(("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")),
         generator_lr=positive | st.integers(1, 3),
         lr_ratio=positive,
         beta1=decay | st.just(0),
@@ -84,6 +87,7 @@ def test_json_has_every_field_and_nothing_else() -> None:
             "normalization": "spectral",
         },
         "training": {
+            "loss": "non_saturating",
             "generator_lr": 5e-4,
             "lr_ratio": 1.0,
             "beta1": 0.5,
@@ -121,6 +125,7 @@ BAD_TYPES: list[tuple[str, list[Any], str]] = [
     ("discriminator.normalization", ["batch"], "Literal['spectral', 'layer', 'none']"),
     ("generator.normalization", ["spectral"], "Literal['batch', 'layer', 'none']"),
     ("discriminator.downsampling", ["average", None, 2], "Literal['stride', 'max_pool']"),
+    ("training.loss", ["wgan", None, 0, True], "Literal['non_saturating', "),
     *[
         (f"training.{name}", ["0.5", None, True, [0.5]], NUMBER)
         for name in ("generator_lr", "lr_ratio", "beta1", "beta2", "instance_noise", "ema_decay")
@@ -225,3 +230,7 @@ def test_the_constructor_refuses_what_from_json_refuses() -> None:
         dataclasses.replace(ARCHITECTURE, generator=spec)
     with pytest.raises(ConfigError, match=r"training\.beta1 must lie in \[0, 1\), but got 1\.0"):
         dataclasses.replace(ARCHITECTURE, training=TrainingSpec(beta1=1.0))
+
+
+def test_every_loss_can_be_named() -> None:
+    assert typing.get_args(typing.get_type_hints(TrainingSpec)["loss"]) == tuple(LOSSES)

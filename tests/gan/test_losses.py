@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tuner_gan.gan.losses import non_saturating
+from tuner_gan.gan.losses import LOSSES, non_saturating
 
 Array = npt.NDArray[Any]
 
@@ -80,3 +81,87 @@ def test_the_generator_learns_most_from_fakes_that_are_seen_through() -> None:
     assert sure == pytest.approx(-1 / 3, rel=1e-5)
     assert undecided == pytest.approx(-1 / 6, rel=1e-5)
     assert fooled == pytest.approx(0, abs=1e-8)
+
+
+# --- every loss ----------------------------------------------------------------------------------------------
+
+
+def _log_sigmoid(x: Array) -> Array:
+    return np.asarray(-np.logaddexp(0, -x))
+
+
+Pair = tuple[float, float]
+FORMULAS: dict[str, Callable[[Array, Array], Pair]] = {
+    "non_saturating": lambda r, f: (-(_log_sigmoid(r) + _log_sigmoid(-f)).mean(), -_log_sigmoid(f).mean()),
+    "minimax": lambda r, f: (-(_log_sigmoid(r) + _log_sigmoid(-f)).mean(), _log_sigmoid(-f).mean()),
+    "least_squares": lambda r, f: (((r - 1) ** 2 + f**2).mean() / 2, ((f - 1) ** 2).mean() / 2),
+    "hinge": lambda r, f: (-(np.minimum(0, r - 1) + np.minimum(0, -f - 1)).mean(), -f.mean()),
+    "wasserstein": lambda r, f: (f.mean() - r.mean(), -f.mean()),
+    "relativistic": lambda r, f: (-_log_sigmoid(r - f).mean(), -_log_sigmoid(f - r).mean()),
+}
+"""As the papers write them, with probabilities, in float64."""
+
+UNDECIDED = {
+    "non_saturating": (2 * math.log(2), math.log(2)),
+    "minimax": (2 * math.log(2), -math.log(2)),
+    "least_squares": (0.5, 0.5),
+    "hinge": (2, 0),
+    "wasserstein": (0, 0),
+    "relativistic": (math.log(2), math.log(2)),
+}
+"""At logits of zero."""
+
+
+def _pair(name: str, real: Array, fake: Array) -> Pair:
+    d_loss, g_loss = LOSSES[name](tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
+    assert d_loss.shape == g_loss.shape == ()
+    return float(d_loss), float(g_loss)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_is_its_paper_s_formula(name: str) -> None:
+    random = np.random.default_rng(0)
+    real, fake = random.normal(1, 4, (64, 1)), random.normal(-1, 4, (64, 1))
+    assert _pair(name, real, fake) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5)
+    assert _pair(name, np.zeros((8, 1)), np.zeros((8, 1))) == pytest.approx(UNDECIDED[name], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_derivatives_are_those_of_the_formula(name: str) -> None:
+    random = np.random.default_rng(1)
+    real, fake = random.normal(0, 2, (6, 1)), random.normal(0, 2, (6, 1))
+    inputs = tf.constant(real, tf.float32), tf.constant(fake, tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        losses = LOSSES[name](*inputs)
+    for side, loss in enumerate(losses):
+        for place, logits in enumerate((real, fake)):
+            if side == 1 and place == 0:
+                continue  # the generator has no part in the logits of real images
+            ours = np.asarray(tape.gradient(loss, inputs[place]))
+            for row in range(len(logits)):
+                step = np.zeros_like(logits)
+                step[row] = 1e-5
+                ends = [[real, fake], [real, fake]]
+                ends[0][place], ends[1][place] = logits - step, logits + step
+                low, high = (FORMULAS[name](*end)[side] for end in ends)
+                assert ours[row, 0] == pytest.approx((high - low) / 2e-5, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_sides_pull_a_fake_s_logit_apart(name: str) -> None:
+    """Between the targets of all losses, D lowers the logit of a fake and G raises it."""
+    real, fake = tf.constant([[0.3], [0.9]]), tf.constant([[0.2], [0.7]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(fake)
+        d_loss, g_loss = LOSSES[name](real, fake)
+    assert (np.asarray(tape.gradient(d_loss, fake)) > 0).all()
+    assert (np.asarray(tape.gradient(g_loss, fake)) < 0).all()
+
+
+@pytest.mark.parametrize("name", ["non_saturating", "minimax", "hinge", "wasserstein", "relativistic"])
+def test_no_loss_overflows_on_large_logits(name: str) -> None:
+    logits = np.full((4, 1), 1e30)
+    for real, fake in ((logits, -logits), (-logits, logits), (logits, logits)):
+        with np.errstate(over="ignore"):
+            assert _pair(name, real, fake) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5, abs=1e-30)

@@ -69,6 +69,7 @@ class TrainingSpec:
     """How the two networks are trained.
 
     Attributes:
+        loss: the adversarial loss, a function of `tuner_gan.gan.losses`.
         generator_lr: Adam's learning rate of the generator.
         lr_ratio: learning rate of the discriminator divided by that of the generator
             (two time scales, arXiv:1706.08500).
@@ -81,6 +82,9 @@ class TrainingSpec:
         ema_decay: decay a step of the averaged generator (arXiv:1806.04498), after a warm-up.
     """
 
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"] = (
+        "non_saturating"
+    )
     generator_lr: float = 5e-4
     lr_ratio: float = 1.0
     beta1: float = 0.5

@@ -13,7 +13,7 @@ from keras import ops
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.gan.losses import non_saturating
+from tuner_gan.gan.losses import LOSSES
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.images import generate_images
 
@@ -225,7 +225,7 @@ class GAN(keras.Model):  # type: ignore[misc]
                 `latents`, float32 [N, latent_dim], which are drawn here otherwise.
 
         Returns:
-            Means of `d_loss` and `g_loss` over the epoch so far, in nats.
+            Means of `d_loss` and `g_loss` over the epoch so far, in the unit of the loss (nats for logarithmic ones).
         """
         if isinstance(data, dict):
             real, latents = to_signed(data["images"]), data["latents"]
@@ -242,7 +242,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             logits = [self.discriminator(self._add_noise(images), training=True) for images in (real, fake)]
         with tf.GradientTape(persistent=True) as loss_tape:
             loss_tape.watch(logits)
-            d_loss, g_loss = non_saturating(*logits)
+            d_loss, g_loss = LOSSES[self.architecture.training.loss](*logits)
         zero = tf.UnconnectedGradients.ZERO  # of logits that a loss does not look at
         d_seeds = loss_tape.gradient(d_loss, logits, unconnected_gradients=zero)
         g_seed = loss_tape.gradient(g_loss, logits[1], unconnected_gradients=zero)
