@@ -44,7 +44,7 @@ architectures = st.builds(
     ),
     training=st.builds(
         TrainingSpec,
-        loss=st.sampled_from(("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic")),
+        loss=st.sampled_from(tuple(LOSSES)),
         generator_lr=positive | st.integers(1, 3),
         lr_ratio=positive,
         beta1=decay | st.just(0),

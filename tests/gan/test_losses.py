@@ -18,8 +18,8 @@ def _cross_entropy(logits: Array, label: int) -> float:
     return float(-np.log(probability if label else 1 - probability).mean())
 
 
-def _losses(real: Array, fake: Array) -> tuple[float, float]:
-    d_loss, g_loss = non_saturating(tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
+def _losses(real: Array, fake: Array, name: str = "non_saturating") -> tuple[float, float]:
+    d_loss, g_loss = LOSSES[name](tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
     assert d_loss.shape == ()
     assert g_loss.shape == ()
     return float(d_loss), float(g_loss)
@@ -112,18 +112,12 @@ UNDECIDED = {
 """At logits of zero."""
 
 
-def _pair(name: str, real: Array, fake: Array) -> Pair:
-    d_loss, g_loss = LOSSES[name](tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
-    assert d_loss.shape == g_loss.shape == ()
-    return float(d_loss), float(g_loss)
-
-
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_is_its_paper_s_formula(name: str) -> None:
     random = np.random.default_rng(0)
     real, fake = random.normal(1, 4, (64, 1)), random.normal(-1, 4, (64, 1))
-    assert _pair(name, real, fake) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5)
-    assert _pair(name, np.zeros((8, 1)), np.zeros((8, 1))) == pytest.approx(UNDECIDED[name], rel=1e-6)
+    assert _losses(real, fake, name) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5)
+    assert _losses(np.zeros((8, 1)), np.zeros((8, 1)), name) == pytest.approx(UNDECIDED[name], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -164,4 +158,4 @@ def test_no_loss_overflows_on_large_logits(name: str) -> None:
     logits = np.full((4, 1), 1e30)
     for real, fake in ((logits, -logits), (-logits, logits), (logits, logits)):
         with np.errstate(over="ignore"):
-            assert _pair(name, real, fake) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5, abs=1e-30)
+            assert _losses(real, fake, name) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5, abs=1e-30)
