@@ -10,38 +10,50 @@ if TYPE_CHECKING:
     from tuner_gan.search_spaces.dcgan import DCGANSpace
     from tuner_gan.search_spaces.mlp import MLPSpace
     from tuner_gan.search_spaces.presets import preset
+    from tuner_gan.search_spaces.progressive import ProgressiveSpace
+    from tuner_gan.search_spaces.resnet import ResNetSpace
 
-__all__ = ["SPACES", "DCGANSpace", "MLPSpace", "SearchSpace", "check_search_space", "make_space", "preset"]
+__all__ = [
+    "SPACES",
+    "DCGANSpace",
+    "MLPSpace",
+    "ProgressiveSpace",
+    "ResNetSpace",
+    "SearchSpace",
+    "check_search_space",
+    "make_space",
+    "preset",
+]
 
-SPACES = ("dcgan", "mlp")
+_CLASSES = {"dcgan": "DCGANSpace", "mlp": "MLPSpace", "progressive": "ProgressiveSpace", "resnet": "ResNetSpace"}
+SPACES = tuple(_CLASSES)
 """Names that `search_space=` and `--space` take."""
 
 _HOMES = {
-    "DCGANSpace": "dcgan",
-    "MLPSpace": "mlp",
+    **{class_name: module for module, class_name in _CLASSES.items()},
     "SearchSpace": "base",
     "check_search_space": "base",
     "preset": "presets",
 }
 
 
-def make_space(name: str, image_shape: tuple[int, int, int]) -> SearchSpace:
+def make_space(name: str, image_shape: tuple[int, int, int], classes: int = 0) -> SearchSpace:
     """Builds a search space by its name.
+
+    Args:
+        name: one of `SPACES`.
+        image_shape: height and width from 8 to 256, and 1 or 3 channels.
+        classes: of a conditional GAN; 0 for none.
 
     Raises:
         ConfigError: there is no space of that name; the message lists those there are.
     """
     from tuner_gan.errors import ConfigError, closest
 
-    if name == "dcgan":
-        from tuner_gan.search_spaces.dcgan import DCGANSpace
-
-        return DCGANSpace(image_shape)
-    if name == "mlp":
-        from tuner_gan.search_spaces.mlp import MLPSpace
-
-        return MLPSpace(image_shape)
-    raise ConfigError(f"Unknown search space {name!r}{closest(name, SPACES)}: choose one of {', '.join(SPACES)}.")
+    if name not in _CLASSES:
+        raise ConfigError(f"Unknown search space {name!r}{closest(name, SPACES)}: choose one of {', '.join(SPACES)}.")
+    space: SearchSpace = __getattr__(_CLASSES[name])(image_shape, classes)
+    return space
 
 
 def __getattr__(name: str) -> Any:

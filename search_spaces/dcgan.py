@@ -2,70 +2,38 @@
 
 from __future__ import annotations
 
-import math
-
 import keras_tuner
 
-from tuner_gan.gan.architecture import (
-    DISCRIMINATOR_NORMALIZATIONS,
-    GENERATOR_NORMALIZATIONS,
-    DiscriminatorSpec,
-    GANArchitecture,
-    GeneratorSpec,
-)
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
 from tuner_gan.search_spaces.training import sample_training
-from tuner_gan.search_spaces.widths import WidthRange, sample_widths
-
-LARGEST_BASE = 16
-"""Pixels of the map that the dense layer makes, at most: a larger one needs most of the weights."""
+from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_widths
 
 
 class DCGANSpace:
-    """Strided convolutions against transposed ones, with searchable depth and widths.
+    """Strided convolutions against transposed ones, or against repeated pixels, with a width for each layer.
 
     Depth counts the halvings (or doublings) of the map and adapts to the image: from as many as keep the
     smallest map within 16 pixels, to as many as leave 2 of them.
 
     Args:
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
+        classes: of a conditional GAN; 0 for none.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], classes: int = 0) -> None:
         self.image_shape = image_shape
+        self.classes = classes
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
-        """Samples depth, widths, latent size, normalisation and the training recipe."""
-        grey = self.image_shape[2] == 1
-        latent_dims = [32, 64, 128] if grey else [64, 128, 256]
-        depths = _depths(max(self.image_shape[:2]))
-        ranges = [_width_range(layer, grey) for layer in range(depths[1])]
-        generator_widths = sample_widths(hp, "generator", depths, ranges)
-        discriminator_widths = sample_widths(hp, "discriminator", depths, ranges)
-        return GANArchitecture(
-            image_shape=self.image_shape,
-            generator=GeneratorSpec(
-                family="conv",
-                latent_dim=hp.Choice("latent_dim", latent_dims, default=latent_dims[1]),
-                widths=generator_widths[::-1],
-                normalization=hp.Choice("generator_normalization", list(GENERATOR_NORMALIZATIONS), default="batch"),
-            ),
-            discriminator=DiscriminatorSpec(
-                family="conv",
-                widths=discriminator_widths,
-                normalization=hp.Choice(
-                    "discriminator_normalization", list(DISCRIMINATOR_NORMALIZATIONS), default="spectral"
-                ),
-            ),
-            training=sample_training(hp, self.image_shape[2]),
-        )
-
-
-def _depths(side: int) -> tuple[int, int, int]:
-    """Returns lowest, highest and default depth for an image of `side` pixels: 1, 4 and 2 for 28."""
-    lowest = max(1, math.ceil(math.log2(side / LARGEST_BASE)))
-    # A side of 28 halves four times to 2 pixels when rounded up.
-    highest = math.ceil(math.log2(side)) - 1
-    return lowest, highest, max(lowest, math.floor(math.log2(side / 4)))
+        """Samples depth, widths, layers and the training recipe."""
+        channels = self.image_shape[2]
+        depths = halvings(self.image_shape)
+        ranges = [_width_range(layer, channels == 1) for layer in range(depths[1])]
+        widths = {side: sample_widths(hp, side, depths, ranges) for side in ("generator", "discriminator")}
+        generator = sample_generator(hp, "conv", widths["generator"], latent_choices(channels), classes=self.classes)
+        discriminator = sample_discriminator(hp, "conv", widths["discriminator"], classes=self.classes)
+        return GANArchitecture(self.image_shape, generator, discriminator, sample_training(hp, channels), self.classes)
 
 
 def _width_range(layer: int, grey: bool) -> WidthRange:

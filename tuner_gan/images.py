@@ -43,43 +43,87 @@ def to_images(x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return levels
 
 
-def draw_latents(n: int, latent_dim: int, seed: int | None) -> npt.NDArray[np.float32]:
-    """Draws standard normal latents, float32 `[n, latent_dim]`; an integer seed gives the same ones each time."""
-    return np.random.default_rng(seed).standard_normal((n, latent_dim), dtype=np.float32)
+def draw_latents(n: int, size: int, seed: int | None) -> npt.NDArray[np.float32]:
+    """Draws standard normal latents, float32 `[n, size]`; an integer seed gives the same ones each time."""
+    return np.random.default_rng(seed).standard_normal((n, size), dtype=np.float32)
 
 
 def images_from_latents(
-    generator: keras.Model, latents: npt.NDArray[np.float32], batch_size: int = 256
+    generator: keras.Model,
+    latents: npt.NDArray[np.float32],
+    batch_size: int = 256,
+    labels: npt.NDArray[np.integer[Any]] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Runs a generator in inference mode.
 
     Args:
-        generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1].
+        generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1]; or a conditional one, whose second input is
+            int32 labels `[B]`.
         latents: float32 `[N, latent_dim]`, N >= 1.
         batch_size: images made at a time; the last batch may be smaller.
+        labels: integers `[N]` in 0..K-1 for a conditional generator; None for every class in turn.
 
     Returns:
         uint8 `[N, H, W, C]`.
 
     Raises:
         DegenerateError: NaN or infinity in the output.
+        QualityError: labels that the generator does not know, or for one that takes none.
     """
-    starts = range(0, len(latents), batch_size)
-    outputs = [generator(latents[start : start + batch_size], training=False) for start in starts]
-    return np.concatenate([to_images(np.asarray(output)) for output in outputs])
+    inputs = [latents]
+    classes = class_count(generator)
+    if classes:
+        given = np.arange(len(latents)) % classes if labels is None else np.asarray(labels)
+        is_whole = given.shape == (len(latents),) and np.issubdtype(given.dtype, np.integer)
+        if not is_whole or given.min() < 0 or given.max() >= classes:
+            raise QualityError(f"labels must be integers in 0..{classes - 1}, one for each image, but got {labels}.")
+        inputs.append(given.astype(np.int32))
+    elif labels is not None:
+        raise QualityError("labels were given, but this generator takes none: it is not conditional.")
+    outputs = []
+    for start in range(0, len(latents), batch_size):
+        batch = [array[start : start + batch_size] for array in inputs]
+        outputs.append(to_images(np.asarray(generator(batch if classes else batch[0], training=False))))
+    return np.concatenate(outputs)
+
+
+def class_count(generator: keras.Model) -> int:
+    """Number of classes of a conditional generator, which is told in its embeddings; 0 for any other."""
+    if len(generator.inputs) != 2:
+        return 0
+    return int(next(layer.input_dim for layer in generator.layers if hasattr(layer, "embeddings")))
+
+
+def latent_dim(generator: keras.Model) -> int:
+    """Length of the latent vectors that a generator takes."""
+    return int(generator.inputs[0].shape[-1])
 
 
 def generate_images(
-    generator: keras.Model, n: int, seed: int | None = None, batch_size: int = 256
+    generator: keras.Model,
+    n: int,
+    seed: int | None = None,
+    batch_size: int = 256,
+    labels: npt.ArrayLike | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Makes `n` images, uint8 `[n, H, W, C]`, from the latents that an integer seed fixes, or from new ones.
 
+    Args:
+        generator: as in `images_from_latents`.
+        n: how many.
+        seed: of the latents.
+        batch_size: images made at a time.
+        labels: for a conditional generator, one class for all images or integers `[n]`; None for every class in turn.
+
     Raises:
-        QualityError: `n` or `batch_size` is less than 1, or NaN or infinity in the output.
+        QualityError: `n` or `batch_size` is less than 1, labels do not fit, or NaN or infinity in the output.
     """
     if n < 1 or batch_size < 1:
         raise QualityError(f"n and batch_size must be at least 1, got n={n}, batch_size={batch_size}.")
-    return images_from_latents(generator, draw_latents(n, int(generator.input_shape[-1]), seed), batch_size)
+    each = None if labels is None else np.asarray(labels)
+    if each is not None and each.ndim == 0:
+        each = np.full(n, each)
+    return images_from_latents(generator, draw_latents(n, latent_dim(generator), seed), batch_size, each)
 
 
 def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = 8) -> None:

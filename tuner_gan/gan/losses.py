@@ -3,6 +3,9 @@
 Each takes `real_logits` and `fake_logits`, float [N, 1], the discriminator's logits of N real and N generated images,
 and returns the discriminator's and the generator's loss as two scalars, both to be minimised. They are written for
 logits, so that none overflows. E is the mean over a batch, D(x) the logit of a real image, D(G(z)) that of a fake one.
+
+Those with a target for real images take `label_smoothing` s in [0, 1): the discriminator's target for real images is
+1 - s, that for fakes stays 0 (one-sided, Salimans et al. 2016, arXiv:1606.03498, section 3.4).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 from keras import ops
 
 
-def non_saturating(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
+def non_saturating(real_logits: Any, fake_logits: Any, label_smoothing: float = 0.0) -> tuple[Any, Any]:
     """The non-saturating loss of the original GAN.
 
     D minimises E[softplus(-D(x))] + E[softplus(D(G(z)))], the binary cross-entropy of its logits summed
@@ -22,11 +25,11 @@ def non_saturating(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
     References:
         Goodfellow et al. 2014, arXiv:1406.2661, section 3.
     """
-    discriminator = ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
+    discriminator = _real_cross_entropy(real_logits, label_smoothing) + ops.mean(ops.softplus(fake_logits))
     return discriminator, ops.mean(ops.softplus(-fake_logits))
 
 
-def minimax(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
+def minimax(real_logits: Any, fake_logits: Any, label_smoothing: float = 0.0) -> tuple[Any, Any]:
     """The game of the original GAN as it is analysed, whose generator learns little while it is seen through.
 
     D as in `non_saturating`; G minimises E[-softplus(D(G(z)))], the logarithm of the probability of being recognised.
@@ -35,10 +38,16 @@ def minimax(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
         Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
     """
     fake = ops.mean(ops.softplus(fake_logits))
-    return ops.mean(ops.softplus(-real_logits)) + fake, -fake
+    return _real_cross_entropy(real_logits, label_smoothing) + fake, -fake
 
 
-def least_squares(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
+def _real_cross_entropy(real_logits: Any, label_smoothing: float) -> Any:
+    """Cross-entropy of real images: -(1 - s) ln sigmoid(D) - s ln(1 - sigmoid(D)), which is softplus(-D) + s D."""
+    loss = ops.mean(ops.softplus(-real_logits))
+    return loss + label_smoothing * ops.mean(real_logits) if label_smoothing else loss
+
+
+def least_squares(real_logits: Any, fake_logits: Any, label_smoothing: float = 0.0) -> tuple[Any, Any]:
     """LSGAN: regression to 1 for real and to 0 for fake images.
 
     D minimises E[(D(x) - 1)^2] / 2 + E[D(G(z))^2] / 2; G minimises E[(D(G(z)) - 1)^2] / 2.
@@ -46,7 +55,8 @@ def least_squares(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
     References:
         Mao et al. 2017, arXiv:1611.04076, equation 9.
     """
-    discriminator = (ops.mean(ops.square(real_logits - 1.0)) + ops.mean(ops.square(fake_logits))) / 2.0
+    target = 1.0 - label_smoothing
+    discriminator = (ops.mean(ops.square(real_logits - target)) + ops.mean(ops.square(fake_logits))) / 2.0
     return discriminator, ops.mean(ops.square(fake_logits - 1.0)) / 2.0
 
 
@@ -63,7 +73,7 @@ def hinge(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
 
 
 def wasserstein(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
-    """The Wasserstein loss, an estimate of a distance if the discriminator is 1-Lipschitz: keep spectral norm with it.
+    """The Wasserstein loss, an estimate of a distance if the discriminator is 1-Lipschitz: by penalty or spectral norm.
 
     D minimises E[D(G(z))] - E[D(x)]; G minimises -E[D(G(z))]. Neither is bounded below.
 
@@ -86,7 +96,20 @@ def relativistic(real_logits: Any, fake_logits: Any) -> tuple[Any, Any]:
     return ops.mean(ops.softplus(-lead)), ops.mean(ops.softplus(lead))
 
 
-LOSSES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+LOSSES: dict[str, Callable[..., tuple[Any, Any]]] = {
     loss.__name__: loss for loss in (non_saturating, minimax, least_squares, hinge, wasserstein, relativistic)
 }
 """What `TrainingSpec.loss` can name."""
+
+
+def class_loss(class_logits: Any, labels: Any) -> Any:
+    """Cross-entropy of the classes that an auxiliary classifier sees, which both networks minimise.
+
+    Args:
+        class_logits: float [N, K].
+        labels: integers [N] in 0..K-1, of real images or those that fakes were made for.
+
+    References:
+        AC-GAN, Odena et al. 2017, arXiv:1610.09585, equation 3.
+    """
+    return ops.mean(ops.sparse_categorical_crossentropy(labels, class_logits, from_logits=True))

@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from keras import ops
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.gan.losses import LOSSES
+from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
+from tuner_gan.gan.augmentation import augment
+from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
+from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.images import generate_images
 
 if keras.config.backend() != "tensorflow":
@@ -35,6 +38,10 @@ PREFETCHED = 2
 """Batches made while the ones before are trained on."""
 LEAST_SEED = 1e-15
 """Below this, a derivative by a fake's logit is raised to it, so that it can be divided by."""
+ADA_TARGET = 0.6
+"""Mean sign of real images' logits that the share of augmented images is steered to (arXiv:2006.06676, section 3)."""
+ADA_IMAGES = 50_000
+"""Real images over which that share may grow from 0 to 1: the tenth part of ADA's, for trainings of minutes."""
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -60,6 +67,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         >>> gan.compile()
         >>> gan.fit(images, epochs=10)      # uint8 [N, H, W, C]
         >>> gan.generate(16, seed=0)        # uint8 [16, H, W, C]
+
+    A conditional one (`classes` in its architecture) takes labels, too:
+        >>> gan.fit(images, labels, epochs=10)
+        >>> gan.generate(16, labels=3)
     """
 
     jit_compile: bool  # a property of keras.Model, which ships no types
@@ -68,14 +79,20 @@ class GAN(keras.Model):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.architecture = architecture
         self.seed = random.randrange(2**31) if seed is None else seed
-        self.generator = build_generator(architecture.generator, architecture.image_shape)
-        self.discriminator = build_discriminator(architecture.discriminator, architecture.image_shape)
+        shape, classes = architecture.image_shape, architecture.classes
+        self.generator = build_generator(architecture.generator, shape, classes)
+        self.discriminator = build_discriminator(architecture.discriminator, shape, classes)
         self.ema_generator = keras.models.clone_model(self.generator)
         self.ema_generator.set_weights(self.generator.get_weights())
         self.ema_generator.trainable = False
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # Counted here, not by an optimizer: averaging and noise go on from it after loading.
         self.steps = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps")
+        self.augmentation_share = None
+        if architecture.training.augmentation and architecture.training.adaptive_augmentation:
+            self.augmentation_share = self.add_weight(
+                shape=(), initializer="zeros", trainable=False, name="augmentation_share"
+            )
         self.d_loss_tracker = keras.metrics.Mean(name="d_loss")
         self.g_loss_tracker = keras.metrics.Mean(name="g_loss")
         self.build((None, architecture.generator.latent_dim))
@@ -85,7 +102,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1] with the averaged generator."""
+        """Maps latents [N, latent_dim], or a pair of them and labels, to images with the averaged generator."""
         return self.ema_generator(inputs, training=False)
 
     def compile(
@@ -100,8 +117,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Sets the optimizers and builds their state, so that it can be saved and loaded at any time.
 
         Args:
-            generator_optimizer: None for Adam with the architecture's learning rate and betas.
-            discriminator_optimizer: None for Adam at `lr_ratio` times that rate.
+            generator_optimizer: None for the architecture's, with its learning rate and decays.
+            discriminator_optimizer: None for the same at `lr_ratio` times that rate.
             jit_compile: whether XLA compiles the training step; `"auto"` where that pays: on a GPU always, on a CPU in
                 a `fit` of 600 steps or more, and never for networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
@@ -110,10 +127,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         """
         self._xla = jit_compile
         training = self.architecture.training
-        betas = {"beta_1": training.beta1, "beta_2": training.beta2}
-        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(training.generator_lr, **betas)
-        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
-            training.generator_lr * training.lr_ratio, **betas
+        self.generator_optimizer = generator_optimizer or _optimizer(training, training.generator_lr)
+        self.discriminator_optimizer = discriminator_optimizer or _optimizer(
+            training, training.generator_lr * training.lr_ratio
         )
         height, width, _ = self.architecture.image_shape
         super().compile(
@@ -165,7 +181,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         networks = self.generator, self.discriminator, self.ema_generator
         optimizers = self.generator_optimizer, self.discriminator_optimizer
         kept = [variable for part in (*networks, *optimizers) for variable in part.variables]
-        return [*kept, self.steps, self.seed_generator.state]
+        share = [] if self.augmentation_share is None else [self.augmentation_share]
+        return [*kept, self.steps, *share, self.seed_generator.state]
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns both optimizers as configuration."""
@@ -215,64 +232,138 @@ class GAN(keras.Model):  # type: ignore[misc]
         return [self.d_loss_tracker, self.g_loss_tracker]
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Trains both networks on one batch.
+        """Trains the discriminator `critic_steps` times, each on its part of the images, in the last both networks.
 
-        The fakes are made once, and so are the discriminator's passes forth and back, which serve both networks; both
-        are then updated at once.
+        In the last part the fakes are made once, and so are the discriminator's passes forth and back, which serve
+        both networks.
 
         Args:
-            data: real images, uint8 [N, H, W, C] or float in [-1, 1]; or a dictionary of such `images` and of
+            data: real images, uint8 [N, H, W, C] or float in [-1, 1], N a multiple of `critic_steps`; of a conditional
+                GAN a pair of them and of labels, integers [N]; or a dictionary of such `images` and `labels`, and of
                 `latents`, float32 [N, latent_dim], which are drawn here otherwise.
 
         Returns:
-            Means of `d_loss` and `g_loss` over the epoch so far, in the unit of the loss (nats for logarithmic ones).
+            Means of `d_loss` and `g_loss` over the epoch so far, in the unit of the loss (nats for logarithmic ones),
+            penalties not counted.
         """
-        if isinstance(data, dict):
-            real, latents = to_signed(data["images"]), data["latents"]
-        else:
-            real = to_signed(data)
-            latents = keras.random.normal(
-                (ops.shape(real)[0], self.architecture.generator.latent_dim), seed=self.seed_generator
-            )
-        d_variables, g_variables = self.discriminator.trainable_variables, self.generator.trainable_variables
-        with tf.GradientTape() as generator_tape:
-            fake = self.generator(latents, training=True)
-        with tf.GradientTape(persistent=True) as discriminator_tape:
-            discriminator_tape.watch(fake)
-            logits = [self.discriminator(self._add_noise(images), training=True) for images in (real, fake)]
-        with tf.GradientTape(persistent=True) as loss_tape:
-            loss_tape.watch(logits)
-            d_loss, g_loss = LOSSES[self.architecture.training.loss](*logits)
-        zero = tf.UnconnectedGradients.ZERO  # of logits that a loss does not look at
-        d_seeds = loss_tape.gradient(d_loss, logits, unconnected_gradients=zero)
-        g_seed = loss_tape.gradient(g_loss, logits[1], unconnected_gradients=zero)
-        if self.compute_dtype == "float32":
-            # The discriminator judges each image by itself, so the derivatives of both losses by a fake image differ
-            # only by the factor between their derivatives by its logit: one way back serves both networks.
-            d_seeds[1] = ops.where(ops.abs(d_seeds[1]) < LEAST_SEED, LEAST_SEED, d_seeds[1])
-            *d_gradients, by_fake = discriminator_tape.gradient(logits, [*d_variables, fake], d_seeds)
-            by_fake *= ops.reshape(g_seed / d_seeds[1], (-1, 1, 1, 1))
-        else:
-            # Half precision has too few digits for that: a small derivative would be lost before it is scaled up.
-            d_gradients = discriminator_tape.gradient(logits, d_variables, d_seeds)
-            by_fake = discriminator_tape.gradient(logits[1], fake, g_seed)
-        g_gradients = generator_tape.gradient(fake, g_variables, by_fake)
-        del discriminator_tape, loss_tape
-        _apply(self.discriminator_optimizer, d_gradients, d_variables)
-        _apply(self.generator_optimizer, g_gradients, g_variables)
+        if not isinstance(data, dict):
+            data = dict(zip(("images", "labels"), keras.utils.unpack_x_y_sample_weight(data), strict=False))
+        batch = {"images": to_signed(data["images"]), "latents": data.get("latents")}
+        if batch["latents"] is None:
+            shape = (ops.shape(batch["images"])[0], self.architecture.generator.latent_dim)
+            batch["latents"] = keras.random.normal(shape, seed=self.seed_generator)
+        if self.architecture.classes:
+            batch["labels"] = ops.reshape(data["labels"], (-1,))
+        steps = self.architecture.training.critic_steps
+        parts = [batch] if steps == 1 else _split(batch, steps)
+        for part in parts[:-1]:
+            self._train_discriminator(part)
+        d_loss, g_loss = self._train_both(parts[-1])
         self.steps.assign_add(1)
         self._update_average()
         self.d_loss_tracker.update_state(d_loss)
         self.g_loss_tracker.update_state(g_loss)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _add_noise(self, images: Any) -> Any:
+    def _train_discriminator(self, batch: dict[str, Any]) -> None:
+        variables, labels = self.discriminator.trainable_variables, batch.get("labels")
+        seen = self._disguise(batch["images"]), self._disguise(self._make(batch, labels))
+        with tf.GradientTape() as tape:
+            outputs = [self._judge(images, labels) for images in seen]
+            d_loss, _ = self._both_losses(outputs, labels)
+        self._apply_to_discriminator(tape.gradient(d_loss, variables), seen, labels)
+        self._adapt_augmentation(outputs[0])
+
+    def _train_both(self, batch: dict[str, Any]) -> tuple[Any, Any]:
+        d_variables, g_variables = self.discriminator.trainable_variables, self.generator.trainable_variables
+        labels = batch.get("labels")
+        with tf.GradientTape() as generator_tape:
+            fake = self._make(batch, labels)
+        with tf.GradientTape(persistent=True) as discriminator_tape:
+            discriminator_tape.watch(fake)
+            seen = self._disguise(batch["images"]), self._disguise(fake)
+            outputs = [self._judge(images, labels) for images in seen]
+        with tf.GradientTape(persistent=True) as loss_tape:
+            loss_tape.watch(outputs)
+            d_loss, g_loss = self._both_losses(outputs, labels)
+        zero = tf.UnconnectedGradients.ZERO  # of logits that a loss does not look at
+        d_seeds = loss_tape.gradient(d_loss, outputs, unconnected_gradients=zero)
+        g_seed = loss_tape.gradient(g_loss, outputs[1], unconnected_gradients=zero)
+        if self._judges_each_by_one_number():
+            # The derivatives of both losses by a fake image differ only by the factor between their derivatives by its
+            # logit: one way back serves both networks.
+            d_seeds[1] = ops.where(ops.abs(d_seeds[1]) < LEAST_SEED, LEAST_SEED, d_seeds[1])
+            *d_gradients, by_fake = discriminator_tape.gradient(outputs, [*d_variables, fake], d_seeds)
+            by_fake *= ops.reshape(g_seed / d_seeds[1], (-1, 1, 1, 1))
+        else:
+            d_gradients = discriminator_tape.gradient(outputs, d_variables, d_seeds)
+            by_fake = discriminator_tape.gradient(outputs[1], fake, g_seed)
+        g_gradients = generator_tape.gradient(fake, g_variables, by_fake)
+        del discriminator_tape, loss_tape
+        self._apply_to_discriminator(d_gradients, seen, labels)
+        _apply(self.generator_optimizer, g_gradients, g_variables)
+        self._adapt_augmentation(outputs[0])
+        return d_loss, g_loss
+
+    def _judges_each_by_one_number(self) -> bool:
+        # Half precision has too few digits for a ratio: a small derivative would be lost before it is scaled up.
+        is_alone = self.architecture.discriminator.normalization != "batch"
+        return self.compute_dtype == "float32" and is_alone and self.discriminator.output_shape[-1] == 1
+
+    def _make(self, batch: dict[str, Any], labels: Any) -> Any:
+        return self.generator(batch["latents"] if labels is None else [batch["latents"], labels], training=True)
+
+    def _judge(self, images: Any, labels: Any) -> Any:
+        """The discriminator's output for images as it sees them, [N, 1] or, telling classes apart, [N, 1 + classes]."""
+        projects = len(self.discriminator.inputs) == 2
+        return self.discriminator([images, labels] if projects else images, training=True)
+
+    def _both_losses(self, outputs: list[Any], labels: Any) -> tuple[Any, Any]:
         training = self.architecture.training
+        smoothing = {"label_smoothing": training.label_smoothing} if training.label_smoothing else {}
+        d_loss, g_loss = LOSSES[training.loss](*[output[:, :1] for output in outputs], **smoothing)
+        if outputs[0].shape[-1] > 1:
+            real, fake = (class_loss(output[:, 1:], labels) for output in outputs)
+            d_loss, g_loss = d_loss + real + fake, g_loss + fake
+        return d_loss, g_loss
+
+    def _apply_to_discriminator(self, gradients: list[Any], seen: tuple[Any, Any], labels: Any) -> None:
+        training, variables = self.architecture.training, self.discriminator.trainable_variables
+        if training.penalty != "none" and training.penalty_weight:
+            with tf.GradientTape() as tape:
+                penalty = PENALTIES[training.penalty](
+                    lambda images: self._judge(images, labels)[:, :1], *seen, self.seed_generator
+                )
+            gradients = [
+                # The last bias moves no gradient by an image.
+                gradient if of_penalty is None else gradient + training.penalty_weight * of_penalty
+                for gradient, of_penalty in zip(gradients, tape.gradient(penalty, variables), strict=True)
+            ]
+        _apply(self.discriminator_optimizer, gradients, variables)
+
+    def _disguise(self, images: Any) -> Any:
+        """Images as the discriminator sees them: augmented, and with noise."""
+        training = self.architecture.training
+        if training.augmentation:
+            share = 1.0 if self.augmentation_share is None else self.augmentation_share
+            images = augment(images, training.augmentation, share, self.seed_generator)
         if not training.instance_noise:
             return images
         left = ops.maximum(1.0 - ops.cast(self.steps, "float32") / training.instance_noise_steps, 0.0)
         noise = keras.random.normal(ops.shape(images), seed=self.seed_generator)
         return images + training.instance_noise * left * noise
+
+    def _adapt_augmentation(self, real_outputs: Any) -> None:
+        """Augments more images when the discriminator is surer of real ones than it should be, and fewer otherwise.
+
+        References:
+            ADA, Karras et al. 2020, arXiv:2006.06676, section 3, equation 1, with r_t.
+        """
+        if self.augmentation_share is None:
+            return
+        overfit = ops.mean(ops.sign(real_outputs[:, :1])) - ADA_TARGET
+        change = ops.sign(overfit) * ops.cast(ops.shape(real_outputs)[0], "float32") / ADA_IMAGES
+        self.augmentation_share.assign(ops.clip(self.augmentation_share + change, 0.0, 1.0))
 
     def _update_average(self) -> None:
         steps = ops.cast(self.steps, "float32")
@@ -285,6 +376,7 @@ class GAN(keras.Model):  # type: ignore[misc]
     def fit(
         self,
         x: Any = None,
+        y: Any = None,
         *,
         batch_size: int | None = None,
         epochs: int = 1,
@@ -293,9 +385,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Trains on images; otherwise as `keras.Model.fit`.
 
         Args:
-            x: uint8 array [N, H, W, C] (or float in [-1, 1]), or a `tf.data.Dataset` of such batches.
-            batch_size: images a step; None for the architecture's. What is left over at the end of an epoch,
-                less than a batch, waits for the next epoch's order.
+            x: uint8 array [N, H, W, C] (or float in [-1, 1]), or a `tf.data.Dataset` of batches as `train_step` takes.
+            y: labels of an array of images, integers [N] in 0..classes-1, for a conditional GAN; None for any other.
+            batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
+                the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
             epochs: passes over the images.
             **kwargs: as in `keras.Model.fit`.
 
@@ -303,7 +396,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
-            ConfigError: an array of images has another shape than the architecture's, or another dtype, or none.
+            ConfigError: an array of images has another shape than the architecture's, or another dtype, or too few; or
+                labels are missing, are not what the architecture's classes need, or are given without classes.
         """
         if isinstance(x, np.ndarray):
             kind_fits = x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)
@@ -312,13 +406,33 @@ class GAN(keras.Model):  # type: ignore[misc]
                     f"images must be uint8, or float in [-1, 1], of shape "
                     f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {x.dtype} {list(x.shape)}."
                 )
-            batch_size = min(batch_size or self.architecture.training.batch_size, len(x))
-            steps = (epochs - kwargs.get("initial_epoch", 0)) * (len(x) // batch_size)
+            labels = self._check_labels(y, len(x))
+            critic_steps = self.architecture.training.critic_steps
+            if len(x) < critic_steps:
+                raise ConfigError(f"images must be at least critic_steps={critic_steps}, but got {len(x)}.")
+            batch_size = min(batch_size or self.architecture.training.batch_size, len(x) // critic_steps)
+            steps = (epochs - kwargs.get("initial_epoch", 0)) * (len(x) // (critic_steps * batch_size))
             if self._xla == "auto":
                 self._set_xla(self._xla_pays(steps))
-            x = self._batches(x, batch_size)
+            x, y = self._batches(x, labels, critic_steps * batch_size), None
             kwargs["shuffle"] = False  # the batches are in random order already
-        return super().fit(x, epochs=epochs, **kwargs)
+        return super().fit(x, y, epochs=epochs, **kwargs)
+
+    def _check_labels(self, labels: Any, count: int) -> np.ndarray | None:
+        classes = self.architecture.classes
+        if not classes:
+            if labels is not None:
+                raise ConfigError("y must be None: this GAN has no classes; set classes in its architecture.")
+            return None
+        found = np.asarray(labels)
+        is_whole = np.issubdtype(found.dtype, np.integer)
+        if found.shape != (count,) or not is_whole or found.min() < 0 or found.max() >= classes:
+            raise ConfigError(
+                f"y must be {count} integer labels in 0..{classes - 1}, one for each image, but got "
+                f"{'none' if labels is None else f'{found.dtype} {list(found.shape)}'}"
+                f"{f' in {found.min()}..{found.max()}' if is_whole and found.size else ''}."
+            )
+        return found.astype(np.int32)
 
     def _xla_pays(self, steps: int) -> bool:
         """Tells whether compiling a `fit` of so many steps saves time."""
@@ -336,7 +450,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             self.jit_compile = on
             self.train_function = None  # traced for the other
 
-    def _batches(self, images: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
         order_seed, latent_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(2).tolist()
         options = tf.data.Options()
         # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
@@ -355,22 +469,26 @@ class GAN(keras.Model):  # type: ignore[misc]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
             real = tf.numpy_function(images.__getitem__, [indices], images.dtype)
             real = tf.ensure_shape(real, (batch_size, *images.shape[1:]))
-            return {"images": real, "latents": tf.random.stateless_normal(shape, seed)}
+            made = {"images": real, "latents": tf.random.stateless_normal(shape, seed)}
+            return made if labels is None else {**made, "labels": tf.gather(labels, indices)}
 
         return tf.data.Dataset.zip(chosen, seeds).map(batch).prefetch(PREFETCHED).with_options(options)
 
-    def generate(self, n: int, seed: int | None = None, batch_size: int = 256) -> np.ndarray:
+    def generate(
+        self, n: int, seed: int | None = None, batch_size: int = 256, labels: npt.ArrayLike | None = None
+    ) -> np.ndarray:
         """Makes images with the averaged generator.
 
         Args:
             n: how many, from 1.
             seed: integer that fixes the latents; None draws new ones.
             batch_size: images made at a time.
+            labels: of a conditional GAN, one class for all images or integers [n]; None for every class in turn.
 
         Returns:
             uint8 array [n, H, W, C].
         """
-        return generate_images(self.ema_generator, n, seed=seed, batch_size=batch_size)
+        return generate_images(self.ema_generator, n, seed=seed, batch_size=batch_size, labels=labels)
 
     def save_generator(self, path: str | Path) -> None:
         """Writes the averaged generator as a `.keras` file that loads without tuner_gan, ready to train on."""
@@ -379,6 +497,21 @@ class GAN(keras.Model):  # type: ignore[misc]
             self.ema_generator.save(path)
         finally:
             self.ema_generator.trainable = False
+
+
+def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers.Optimizer:
+    if training.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(learning_rate, rho=training.beta2)
+    betas = {"beta_1": training.beta1, "beta_2": training.beta2}
+    if training.optimizer == "adamw":
+        return keras.optimizers.AdamW(learning_rate, weight_decay=training.weight_decay, **betas)
+    return keras.optimizers.Adam(learning_rate, **betas)
+
+
+def _split(data: dict[str, Any], parts: int) -> list[dict[str, Any]]:
+    """Cuts every array of a batch into as many equal parts."""
+    pieces = {name: ops.split(value, parts) for name, value in data.items()}
+    return [{name: piece[index] for name, piece in pieces.items()} for index in range(parts)]
 
 
 def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variables: list[Any]) -> None:
