@@ -6,12 +6,27 @@ import typing
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan import architecture as module
+from tuner_gan.gan.architecture import (
+    ACTIVATIONS,
+    AUGMENTATIONS,
+    DISCRIMINATOR_NORMALIZATIONS,
+    GENERATOR_NORMALIZATIONS,
+    LOSS_NAMES,
+    PENALTY_NAMES,
+    SMOOTHED,
+    DiscriminatorSpec,
+    GANArchitecture,
+    GeneratorSpec,
+    TrainingSpec,
+)
+from tuner_gan.gan.augmentation import AUGMENTATIONS as AUGMENTATION_FUNCTIONS
 from tuner_gan.gan.losses import LOSSES
+from tuner_gan.gan.penalties import PENALTIES
 
 ARCHITECTURE = GANArchitecture(
     image_shape=(28, 28, 1),
@@ -21,44 +36,73 @@ ARCHITECTURE = GANArchitecture(
 
 widths = st.lists(st.integers(1, 2048), min_size=1, max_size=8).map(tuple)
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+not_negative = st.floats(0, allow_infinity=False)
 decay = st.floats(0, 1, exclude_max=True)
-architectures = st.builds(
-    GANArchitecture,
-    image_shape=st.tuples(st.integers(8, 256), st.integers(8, 256), st.sampled_from((1, 3))),
-    generator=st.builds(
-        GeneratorSpec,
-        family=st.sampled_from(("dense", "conv")),
-        latent_dim=st.integers(1, 10_000),
-        widths=widths,
-        kernel_size=st.integers(1, 11),
-        normalization=st.sampled_from(("batch", "layer", "none")),
-        activation=st.sampled_from(("relu", "leaky_relu")),
-    ),
-    discriminator=st.builds(
-        DiscriminatorSpec,
-        family=st.sampled_from(("dense", "conv")),
-        widths=widths,
-        kernel_size=st.integers(1, 11),
-        downsampling=st.sampled_from(("stride", "max_pool")),
-        normalization=st.sampled_from(("spectral", "layer", "none")),
-    ),
-    training=st.builds(
+families = st.sampled_from(("dense", "conv", "resnet", "block of somebody"))
+generators = st.builds(
+    GeneratorSpec,
+    family=families,
+    latent_dim=st.integers(1, 10_000),
+    widths=widths,
+    kernel_size=st.integers(1, 11),
+    upsampling=st.sampled_from(("transposed", "nearest")),
+    normalization=st.sampled_from(GENERATOR_NORMALIZATIONS),
+    activation=st.sampled_from(ACTIVATIONS),
+    attention=st.booleans(),
+    class_input=st.sampled_from(("concatenation", "normalization")),
+)
+discriminators = st.builds(
+    DiscriminatorSpec,
+    family=families,
+    widths=widths,
+    kernel_size=st.integers(1, 11),
+    downsampling=st.sampled_from(("stride", "max_pool")),
+    normalization=st.sampled_from(DISCRIMINATOR_NORMALIZATIONS),
+    activation=st.sampled_from(ACTIVATIONS),
+    dropout=decay,
+    attention=st.booleans(),
+    class_output=st.sampled_from(("projection", "auxiliary")),
+)
+trainings = st.sampled_from(LOSS_NAMES).flatmap(
+    lambda loss: st.builds(
         TrainingSpec,
-        loss=st.sampled_from(tuple(LOSSES)),
+        loss=st.just(loss),
+        label_smoothing=decay if loss in SMOOTHED else st.just(0.0),
+        penalty=st.sampled_from(PENALTY_NAMES),
+        penalty_weight=not_negative,
+        critic_steps=st.integers(1, 10),
+        optimizer=st.sampled_from(("adam", "adamw", "rmsprop")),
         generator_lr=positive | st.integers(1, 3),
         lr_ratio=positive,
         beta1=decay | st.just(0),
         beta2=decay,
+        weight_decay=not_negative,
         batch_size=st.integers(1, 4096),
-        instance_noise=st.floats(0, allow_infinity=False),
+        augmentation=st.lists(st.sampled_from(AUGMENTATIONS), unique=True).map(tuple),
+        adaptive_augmentation=st.booleans(),
+        instance_noise=not_negative,
         instance_noise_steps=st.integers(1, 10**6),
         ema_decay=decay,
-    ),
+    )
 )
 
 
+@st.composite
+def architectures(draw: st.DrawFn) -> GANArchitecture:
+    generator, discriminator, training = draw(generators), draw(discriminators), draw(trainings)
+    classes = draw(st.just(0) | st.integers(2, 1000))
+    # What does not go together, each tested on its own below.
+    shape = draw(st.tuples(st.integers(8, 256), st.integers(8, 256), st.sampled_from((1, 3))))
+    for spec in (generator, discriminator):
+        is_one_value = spec.family == "dense" or 2 ** len(spec.widths) >= max(shape[:2])
+        assume(not (spec.normalization == "instance" and is_one_value))
+    assume(not (training.penalty != "none" and discriminator.normalization == "batch"))
+    assume(not (classes and generator.class_input == "normalization" and generator.normalization == "none"))
+    return GANArchitecture(shape, generator, discriminator, training, classes)
+
+
 @settings(deadline=None, derandomize=True)
-@given(architectures)
+@given(architectures())
 def test_json_gives_the_same_architecture_back(architecture: GANArchitecture) -> None:
     text = json.dumps(architecture.to_json(), allow_nan=False)
     back = GANArchitecture.from_json(json.loads(text))
@@ -76,8 +120,11 @@ def test_json_has_every_field_and_nothing_else() -> None:
             "latent_dim": 64,
             "widths": [64, 32],
             "kernel_size": 4,
+            "upsampling": "transposed",
             "normalization": "batch",
             "activation": "relu",
+            "attention": False,
+            "class_input": "concatenation",
         },
         "discriminator": {
             "family": "conv",
@@ -85,18 +132,31 @@ def test_json_has_every_field_and_nothing_else() -> None:
             "kernel_size": 4,
             "downsampling": "stride",
             "normalization": "spectral",
+            "activation": "leaky_relu",
+            "dropout": 0.0,
+            "attention": False,
+            "class_output": "projection",
         },
         "training": {
             "loss": "non_saturating",
+            "label_smoothing": 0.0,
+            "penalty": "none",
+            "penalty_weight": 1.0,
+            "critic_steps": 1,
+            "optimizer": "adam",
             "generator_lr": 5e-4,
             "lr_ratio": 1.0,
             "beta1": 0.5,
             "beta2": 0.999,
+            "weight_decay": 0.0,
             "batch_size": 64,
+            "augmentation": [],
+            "adaptive_augmentation": False,
             "instance_noise": 0.0,
             "instance_noise_steps": 1000,
             "ema_decay": 0.995,
         },
+        "classes": 0,
     }
 
 
@@ -107,42 +167,68 @@ def test_an_architecture_cannot_be_changed() -> None:
 
 WORD, WHOLE, NUMBER = "Literal", "int", "float"
 BAD_TYPES_OF_BOTH: list[tuple[str, list[Any], str]] = [
-    ("family", ["resnet", 1, None, ["conv"]], "Literal['dense', 'conv']"),
+    ("family", [1, None, ["conv"]], "str"),
     ("widths", [32, "32", None, [32.0], ["a"], [True], [[32]]], "tuple[int, ...]"),
     ("kernel_size", [5.0, "5", None, True, math.nan], WHOLE),
-    ("normalization", ["instance", None, 0, True], WORD),
+    ("normalization", ["switchable", None, 0, True, ["batch"]], WORD),
+    ("activation", ["tanh", None, 3], "Literal['relu', 'leaky_relu', 'gelu', 'silu']"),
+    ("attention", [1, 0, "yes", None], "bool"),
 ]
 BAD_VALUES_OF_BOTH: list[tuple[str, list[Any]]] = [("widths", [[], [0], [32, -1, 32]]), ("kernel_size", [0, -3])]
 BAD_TYPES: list[tuple[str, list[Any], str]] = [
     ("image_shape", [28, "28x28x1", None, [28, 28], [28, 28, 1, 1], [28.0, 28, 1], [True, 28, 1]], "tuple[int, int"),
+    ("classes", [10.0, "10", None, True, [10]], WHOLE),
     *[
         (f"{side}.{name}", values, expected)
         for side in ("generator", "discriminator")
         for name, values, expected in BAD_TYPES_OF_BOTH
     ],
     ("generator.latent_dim", [64.0, "64", None, True, [64], math.nan], WHOLE),
-    ("generator.activation", ["gelu", None, 3], "Literal['relu', 'leaky_relu']"),
-    ("discriminator.normalization", ["batch"], "Literal['spectral', 'layer', 'none']"),
-    ("generator.normalization", ["spectral"], "Literal['batch', 'layer', 'none']"),
+    ("generator.normalization", ["spectral"], "Literal['batch', 'layer', 'group', 'instance', 'none']"),
+    ("generator.upsampling", ["bilinear", None], "Literal['transposed', 'nearest']"),
+    ("generator.class_input", ["film", None], "Literal['concatenation', 'normalization']"),
     ("discriminator.downsampling", ["average", None, 2], "Literal['stride', 'max_pool']"),
+    ("discriminator.class_output", ["none", None], "Literal['projection', 'auxiliary']"),
     ("training.loss", ["wgan", None, 0, True], "Literal['non_saturating', "),
+    ("training.penalty", ["gp", None, 0], "Literal['none', 'r1', "),
+    ("training.optimizer", ["sgd", None], "Literal['adam', 'adamw', 'rmsprop']"),
+    ("training.augmentation", ["color", None, ["flip"], [1]], "tuple["),
+    ("training.adaptive_augmentation", [1, "no", None], "bool"),
     *[
         (f"training.{name}", ["0.5", None, True, [0.5]], NUMBER)
-        for name in ("generator_lr", "lr_ratio", "beta1", "beta2", "instance_noise", "ema_decay")
+        for name in (
+            "generator_lr",
+            "lr_ratio",
+            "beta1",
+            "beta2",
+            "instance_noise",
+            "ema_decay",
+            "label_smoothing",
+            "penalty_weight",
+            "weight_decay",
+        )
     ],
+    ("discriminator.dropout", ["0.5", None, True], NUMBER),
     *[
         (f"training.{name}", [64.0, "64", None, False, math.nan], WHOLE)
-        for name in ("batch_size", "instance_noise_steps")
+        for name in ("batch_size", "instance_noise_steps", "critic_steps")
     ],
 ]
+UNIT_INTERVAL = [1, 1.0, -0.1, 1.5, math.nan, math.inf]
 BAD_VALUES: list[tuple[str, list[Any]]] = [
     ("image_shape", [[7, 28, 1], [28, 7, 1], [257, 28, 1], [28, 257, 3], [28, 28, 2], [28, 28, 0], [-28, 28, 1]]),
+    ("classes", [1, -2]),
     *[(f"{side}.{name}", values) for side in ("generator", "discriminator") for name, values in BAD_VALUES_OF_BOTH],
     ("generator.latent_dim", [0, -64]),
+    ("discriminator.dropout", UNIT_INTERVAL),
     *[(f"training.{name}", [0, 0.0, -1e-4, math.nan, math.inf, -math.inf]) for name in ("generator_lr", "lr_ratio")],
-    *[(f"training.{name}", [1, 1.0, -0.1, 1.5, math.nan, math.inf]) for name in ("beta1", "beta2", "ema_decay")],
-    *[(f"training.{name}", [0, -1]) for name in ("batch_size", "instance_noise_steps")],
-    ("training.instance_noise", [-0.1, -1, math.nan, math.inf]),
+    *[(f"training.{name}", UNIT_INTERVAL) for name in ("beta1", "beta2", "ema_decay", "label_smoothing")],
+    *[(f"training.{name}", [0, -1]) for name in ("batch_size", "instance_noise_steps", "critic_steps")],
+    *[
+        (f"training.{name}", [-0.1, -1, math.nan, math.inf])
+        for name in ("instance_noise", "penalty_weight", "weight_decay")
+    ],
+    ("training.augmentation", [["color", "cutout", "color"]]),
 ]
 
 
@@ -154,6 +240,18 @@ def _with(path: str, bad: Any) -> dict[str, Any]:
         place = place[parent]
     assert name in place
     place[name] = bad
+    return value
+
+
+def _changed(**changes: Any) -> dict[str, Any]:
+    """The architecture as JSON with `side__field=value`."""
+    value = copy.deepcopy(json.loads(json.dumps(ARCHITECTURE.to_json())))
+    for path, new in changes.items():
+        *parents, name = path.split("__")
+        place = value
+        for parent in parents:
+            place = place[parent]
+        place[name] = new
     return value
 
 
@@ -207,8 +305,8 @@ def test_a_missing_field_is_named(path: str, name: str) -> None:
 def test_an_unknown_field_is_named(path: str, name: str) -> None:
     value = ARCHITECTURE.to_json()
     place = value if path == "architecture" else value[path.split(".")[1]]
-    place["dropout"] = 0.5
-    with pytest.raises(ConfigError, match=f"^{path} must have the fields .*{name}.*, but got .*dropout"):
+    place["momentum"] = 0.5
+    with pytest.raises(ConfigError, match=f"^{path} must have the fields .*{name}.*, but got .*momentum"):
         GANArchitecture.from_json(value)
 
 
@@ -232,5 +330,52 @@ def test_the_constructor_refuses_what_from_json_refuses() -> None:
         dataclasses.replace(ARCHITECTURE, training=TrainingSpec(beta1=1.0))
 
 
-def test_every_loss_can_be_named() -> None:
-    assert typing.get_args(typing.get_type_hints(TrainingSpec)["loss"]) == tuple(LOSSES)
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    *[
+        (
+            {f"{side}__family": "dense", f"{side}__normalization": "instance"},
+            f"{side}.normalization must not be 'instance'",
+        )
+        for side in ("generator", "discriminator")
+    ],
+    *[
+        (
+            {f"{side}__widths": [4] * 5, f"{side}__normalization": "instance"},
+            f"{side}.normalization must not be 'instance' with 5 widths, where a channel of an image of 28 pixels",
+        )
+        for side in ("generator", "discriminator")
+    ],
+    (
+        {"discriminator__normalization": "batch", "training__penalty": "r1"},
+        "training.penalty must be 'none' with a batch-normalised discriminator",
+    ),
+    (
+        {"classes": 3, "generator__normalization": "none", "generator__class_input": "normalization"},
+        "generator.class_input must be 'concatenation' where generator.normalization is 'none'",
+    ),
+    *[
+        (
+            {"training__loss": loss, "training__label_smoothing": 0.1},
+            f"label_smoothing must be 0 with the loss {loss!r}",
+        )
+        for loss in LOSS_NAMES
+        if loss not in SMOOTHED
+    ],
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), TOGETHER, ids=str)
+def test_what_does_not_go_together_is_refused_and_each_alone_is_not(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GANArchitecture.from_json(_changed(**changes))
+    assert expected in str(caught.value)
+    for left_out in changes:
+        rest = {path: value for path, value in changes.items() if path != left_out}
+        assert json.loads(json.dumps(GANArchitecture.from_json(_changed(**rest)).to_json())) == _changed(**rest)
+
+
+def test_every_function_can_be_named() -> None:
+    hints = typing.get_type_hints(TrainingSpec)
+    assert typing.get_args(hints["loss"]) == LOSS_NAMES == tuple(LOSSES)
+    assert typing.get_args(hints["penalty"]) == PENALTY_NAMES == ("none", *PENALTIES)
+    assert tuple(AUGMENTATION_FUNCTIONS) == module.AUGMENTATIONS

@@ -1,3 +1,4 @@
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,8 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from tuner_gan.gan.losses import LOSSES, non_saturating
+from tuner_gan.gan.architecture import SMOOTHED
+from tuner_gan.gan.losses import LOSSES, class_loss, non_saturating
 
 Array = npt.NDArray[Any]
 
@@ -18,8 +20,8 @@ def _cross_entropy(logits: Array, label: int) -> float:
     return float(-np.log(probability if label else 1 - probability).mean())
 
 
-def _losses(real: Array, fake: Array, name: str = "non_saturating") -> tuple[float, float]:
-    d_loss, g_loss = LOSSES[name](tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
+def _losses(real: Array, fake: Array, name: str = "non_saturating", **options: float) -> tuple[float, float]:
+    d_loss, g_loss = LOSSES[name](tf.constant(real, tf.float32), tf.constant(fake, tf.float32), **options)
     assert d_loss.shape == ()
     assert g_loss.shape == ()
     return float(d_loss), float(g_loss)
@@ -159,3 +161,34 @@ def test_no_loss_overflows_on_large_logits(name: str) -> None:
     for real, fake in ((logits, -logits), (-logits, logits), (logits, logits)):
         with np.errstate(over="ignore"):
             assert _losses(real, fake, name) == pytest.approx(FORMULAS[name](real, fake), rel=1e-5, abs=1e-30)
+
+
+# --- one-sided label smoothing ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.3])
+def test_smoothing_moves_the_target_of_real_images_only(smoothing: float) -> None:
+    random = np.random.default_rng(0)
+    real, fake = random.normal(1, 4, (64, 1)), random.normal(-1, 4, (64, 1))
+    smoothed = (1 - smoothing) * _cross_entropy(real, 1) + smoothing * _cross_entropy(real, 0)
+    for name in ("non_saturating", "minimax"):
+        plain = _losses(real, fake, name)
+        d_loss, g_loss = _losses(real, fake, name, label_smoothing=smoothing)
+        assert d_loss == pytest.approx(smoothed + _cross_entropy(fake, 0), rel=1e-5)
+        assert g_loss == plain[1]
+    d_loss, g_loss = _losses(real, fake, "least_squares", label_smoothing=smoothing)
+    assert d_loss == pytest.approx(((real - 1 + smoothing) ** 2 + fake**2).mean() / 2, rel=1e-5)
+    assert g_loss == _losses(real, fake, "least_squares")[1]
+
+
+def test_the_losses_with_a_target_are_those_that_take_smoothing() -> None:
+    takes = [name for name, loss in LOSSES.items() if "label_smoothing" in inspect.signature(loss).parameters]
+    assert tuple(takes) == SMOOTHED
+
+
+def test_the_class_loss_is_the_cross_entropy_of_the_right_class() -> None:
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(0, 3, (32, 5)), random.integers(0, 5, 32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(probabilities[np.arange(32), labels]).mean()
+    assert float(class_loss(tf.constant(logits, tf.float32), tf.constant(labels))) == pytest.approx(expected, rel=1e-5)

@@ -473,7 +473,7 @@ def test_fit_refuses_integers_that_are_no_bytes() -> None:
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:
     gan = _compiled()
     images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((1, *SHAPE), np.uint8)
-    batches = gan._batches(images, 4)
+    batches = gan._batches(images, None, 4)
 
     def order(batches: Any) -> Array:
         order: Array = np.concatenate([batch["images"] for batch in batches.as_numpy_iterator()])[:, 0, 0, 0]
@@ -482,14 +482,14 @@ def test_each_epoch_sees_each_image_once_in_another_order() -> None:
     first, second = order(batches), order(batches)
     assert sorted(first) == sorted(second) == list(range(20))
     assert list(first) != list(second) != list(range(20))
-    np.testing.assert_array_equal(order(gan._batches(images, 4)), first)
+    np.testing.assert_array_equal(order(gan._batches(images, None, 4)), first)
     gan.steps.assign(5)
-    assert list(order(gan._batches(images, 4))) != list(first)
+    assert list(order(gan._batches(images, None, 4))) != list(first)
 
 
 def test_each_step_of_each_epoch_has_its_own_normal_latents() -> None:
     gan = _compiled()
-    batches = gan._batches(_images(80), 40)
+    batches = gan._batches(_images(80), None, 40)
     epochs = [[batch["latents"] for batch in batches.as_numpy_iterator()] for _ in range(3)]
     every = np.concatenate([latents for epoch in epochs for latents in epoch])
     assert every.shape == (240, LATENT)
@@ -497,7 +497,7 @@ def test_each_step_of_each_epoch_has_its_own_normal_latents() -> None:
     assert len(np.unique(every)) == every.size
     assert every.mean() == pytest.approx(0, abs=0.1)
     assert every.std() == pytest.approx(1, abs=0.1)
-    for latents, again in zip(epochs[0], gan._batches(_images(80), 40).as_numpy_iterator(), strict=True):
+    for latents, again in zip(epochs[0], gan._batches(_images(80), None, 40).as_numpy_iterator(), strict=True):
         np.testing.assert_array_equal(again["latents"], latents)
 
 

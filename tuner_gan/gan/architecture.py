@@ -47,7 +47,7 @@ class GeneratorSpec:
         upsampling: how `"conv"` doubles a map: by a transposed convolution of stride 2, or by repeating pixels and a
             convolution, which leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003).
         normalization: batch, layer (of each pixel's channels), group (arXiv:1803.08494), instance (of each channel's
-            pixels; none of them in dense layers) or none.
+            pixels, so not where there is only one) or none.
         activation: relu, leaky_relu (slope 0.2), gelu or silu.
         attention: whether a layer of self-attention (SAGAN, arXiv:1805.08318) stands among the blocks; not in `"dense"`
             and `"conv"`.
@@ -176,7 +176,7 @@ class GANArchitecture:
         if self.classes < 0 or self.classes == 1:
             raise ConfigError(f"classes must be 0 for none, or at least 2, but got {self.classes}.")
         for side in ("generator", "discriminator"):
-            _check_side(side, getattr(self, side))
+            _check_side(side, getattr(self, side), max(height, width))
         if self.generator.latent_dim < 1:
             raise ConfigError(f"generator.latent_dim must be at least 1, but got {self.generator.latent_dim}.")
         if self.classes and self.generator.class_input == "normalization" and self.generator.normalization == "none":
@@ -208,15 +208,18 @@ class GANArchitecture:
         return from_json(cls, value, "architecture")
 
 
-def _check_side(side: str, spec: GeneratorSpec | DiscriminatorSpec) -> None:
+def _check_side(side: str, spec: GeneratorSpec | DiscriminatorSpec, pixels: int) -> None:
     if not spec.widths or min(spec.widths) < 1:
         raise ConfigError(f"{side}.widths must hold at least one positive width, but got {spec.widths}.")
     if spec.kernel_size < 1:
         raise ConfigError(f"{side}.kernel_size must be at least 1, but got {spec.kernel_size}.")
-    if spec.family == "dense" and spec.normalization == "instance":
+    # Of one value the normalised one is always 0.
+    is_one_value = spec.family == "dense" or 2 ** len(spec.widths) >= pixels
+    if spec.normalization == "instance" and is_one_value:
+        why = "in a dense network" if spec.family == "dense" else f"with {len(spec.widths)} widths"
         raise ConfigError(
-            f"{side}.normalization must not be 'instance' in a dense network, which has one value a channel and image, "
-            "but got 'instance'."
+            f"{side}.normalization must not be 'instance' {why}, where a channel of an image of {pixels} pixels "
+            "comes down to one value, but got 'instance'."
         )
 
 

@@ -415,7 +415,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             if self._xla == "auto":
                 self._set_xla(self._xla_pays(steps))
             x, y = self._batches(x, labels, critic_steps * batch_size), None
-            kwargs["shuffle"] = False  # the batches are in random order already
+        if isinstance(x, tf.data.Dataset):
+            kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
         return super().fit(x, y, epochs=epochs, **kwargs)
 
     def _check_labels(self, labels: Any, count: int) -> np.ndarray | None:
