@@ -10,8 +10,19 @@ if TYPE_CHECKING:
     from tuner_gan.search_spaces.dcgan import DCGANSpace
     from tuner_gan.search_spaces.mlp import MLPSpace
     from tuner_gan.search_spaces.presets import preset
+    from tuner_gan.search_spaces.steering import Steerable, SteeredSpace
 
-__all__ = ["SPACES", "DCGANSpace", "MLPSpace", "SearchSpace", "check_search_space", "make_space", "preset"]
+__all__ = [
+    "SPACES",
+    "DCGANSpace",
+    "MLPSpace",
+    "SearchSpace",
+    "Steerable",
+    "SteeredSpace",
+    "check_search_space",
+    "make_space",
+    "preset",
+]
 
 SPACES = ("dcgan", "mlp")
 """Names that `search_space=` and `--space` take."""
@@ -20,6 +31,8 @@ _HOMES = {
     "DCGANSpace": "dcgan",
     "MLPSpace": "mlp",
     "SearchSpace": "base",
+    "Steerable": "steering",
+    "SteeredSpace": "steering",
     "check_search_space": "base",
     "preset": "presets",
 }

@@ -13,6 +13,7 @@ from tuner_gan.gan.architecture import (
     GANArchitecture,
     GeneratorSpec,
 )
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, sample_widths
 
@@ -20,7 +21,7 @@ LARGEST_BASE = 16
 """Pixels of the map that the dense layer makes, at most: a larger one needs most of the weights."""
 
 
-class DCGANSpace:
+class DCGANSpace(Steerable):
     """Strided convolutions against transposed ones, with searchable depth and widths.
 
     Depth counts the halvings (or doublings) of the map and adapts to the image: from as many as keep the

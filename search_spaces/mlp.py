@@ -11,6 +11,7 @@ from tuner_gan.gan.architecture import (
     GANArchitecture,
     GeneratorSpec,
 )
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, sample_widths
 
@@ -19,7 +20,7 @@ DEPTHS = (1, 4, 2)
 WIDTHS = WidthRange(64, 512, 256)
 
 
-class MLPSpace:
+class MLPSpace(Steerable):
     """Dense layers on both sides, with searchable depth and widths.
 
     Args:
