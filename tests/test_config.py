@@ -414,7 +414,7 @@ def test_a_flag_wins_over_what_the_file_says_of_its_hyperparameter(
         table: [f"{name}={text(value)}" for name, value in entries.items()] for table, entries in tables(flags).items()
     }
     config = SearchConfig.load(given_flags, str(path))
-    found = {"set": config.set, "range": config.range, "default": config.default}
+    found: dict[str, Any] = {"set": config.set, "range": config.range, "default": config.default}
     for name in ("a", "b", "c"):
         asked = {table: entries[name] for table, entries in found.items() if name in entries}
         expected: dict[str, Any] = {}
