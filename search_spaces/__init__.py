@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tuner_gan.search_spaces.presets import preset
     from tuner_gan.search_spaces.progressive import ProgressiveSpace
     from tuner_gan.search_spaces.resnet import ResNetSpace
+    from tuner_gan.search_spaces.steering import Steerable, SteeredSpace
 
 __all__ = [
     "SPACES",
@@ -20,6 +21,8 @@ __all__ = [
     "ProgressiveSpace",
     "ResNetSpace",
     "SearchSpace",
+    "Steerable",
+    "SteeredSpace",
     "check_search_space",
     "make_space",
     "preset",
@@ -32,6 +35,8 @@ SPACES = tuple(_CLASSES)
 _HOMES = {
     **{class_name: module for module, class_name in _CLASSES.items()},
     "SearchSpace": "base",
+    "Steerable": "steering",
+    "SteeredSpace": "steering",
     "check_search_space": "base",
     "preset": "presets",
 }

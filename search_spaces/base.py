@@ -61,19 +61,19 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
     """
     found = keras_tuner.HyperParameters() if hp is None else hp
     _sample(space, found, None)
-    known = {_identity(parameter.name, parameter.conditions) for parameter in found.space}
+    known = {identity(parameter.name, parameter.conditions) for parameter in found.space}
     scopes, opened = list(found.inactive_scopes), set[str]()
     # A scope that no default opens hides what is declared inside it, so each is opened once.
     while scopes:
         scope = scopes.pop()
-        if _identity("", scope) in opened:
+        if identity("", scope) in opened:
             continue
-        opened.add(_identity("", scope))
+        opened.add(identity("", scope))
         point = make_point(found.space, functools.partial(_default_within, scope))
         _sample(space, point, None)
-        new = [item for item in point.space if _identity(item.name, item.conditions) not in known]
+        new = [item for item in point.space if identity(item.name, item.conditions) not in known]
         found.merge(new)
-        known.update(_identity(item.name, item.conditions) for item in new)
+        known.update(identity(item.name, item.conditions) for item in new)
         scopes.extend(point.inactive_scopes)
     return found
 
@@ -83,7 +83,8 @@ def _default_within(scope: list[Any], parameter: Any) -> Any:
     return {condition.name: condition.values[0] for condition in scope}.get(parameter.name, parameter.default)
 
 
-def _identity(name: str, conditions: list[Any]) -> str:
+def identity(name: str, conditions: list[Any]) -> str:
+    """Returns what tells declarations apart: KerasTuner takes one name under two conditions for two of them."""
     return json.dumps([name, [condition.get_config() for condition in conditions]], default=str)
 
 
@@ -106,11 +107,15 @@ def describe_parameters(hp: keras_tuner.HyperParameters) -> list[tuple[str, str,
             parameter.name,
             _range(parameter.get_config()),
             f"{parameter.default:g}" if isinstance(parameter.default, float) else str(parameter.default),
-            " and ".join(f"{item.name} is {' or '.join(map(str, item.values))}" for item in parameter.conditions)
-            or "always",
+            describe_conditions(parameter) or "always",
         )
         for parameter in hp.space
     ]
+
+
+def describe_conditions(parameter: Any) -> str:
+    """Returns what must hold for a hyperparameter to exist, as text; nothing where it always does."""
+    return " and ".join(f"{item.name} is {' or '.join(map(str, item.values))}" for item in parameter.conditions)
 
 
 def _range(config: dict[str, Any]) -> str:

@@ -6,11 +6,12 @@ import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_widths
 
 
-class DCGANSpace:
+class DCGANSpace(Steerable):
     """Strided convolutions against transposed ones, or against repeated pixels, with a width for each layer.
 
     Depth counts the halvings (or doublings) of the map and adapts to the image: from as many as keep the

@@ -6,6 +6,7 @@ import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.search_spaces.sides import sample_discriminator, sample_generator
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, sample_widths
 
@@ -15,7 +16,7 @@ WIDTHS = WidthRange(64, 512, 256)
 LATENT_DIMS = (32, 64, 128)
 
 
-class MLPSpace:
+class MLPSpace(Steerable):
     """Dense layers on both sides, with searchable depth and widths.
 
     Args:

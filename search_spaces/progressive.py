@@ -6,13 +6,14 @@ import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 64, 32), WidthRange(32, 128, 64)
 
 
-class ProgressiveSpace:
+class ProgressiveSpace(Steerable):
     """As `DCGANSpace`, but one width a side: the others are equal to it, or double away from the image.
 
     Fewer hyperparameters than a width for each layer, so a search of few trials gets further.

@@ -9,13 +9,14 @@ import keras_tuner
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 32, 16), WidthRange(16, 64, 32)
 
 
-class ResNetSpace:
+class ResNetSpace(Steerable):
     """Deep blocks on both sides, with or without a shortcut and self-attention.
 
     Depth counts blocks, each of which halves (or doubles) the map, and adapts to the image as in `DCGANSpace`.

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tuner_gan.cli import main
 from tuner_gan.gan.losses import LOSSES
+from tuner_gan.search_spaces import SPACES
 
 Capture = pytest.CaptureFixture[str]
 
@@ -118,12 +119,47 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
         (("--image-size", "big"), "Expected an image size such as 64 or 48x64 (height x width), but got 'big'."),
         (("--image-size", "7x8"), "image_size must be (height, width), two whole numbers from 8 to 256, got (7, 8)."),
         (("--baselines", "some"), "baselines must be 'all' or 'none', but got 'some'."),
+        (("--set", "beta1"), "Expected such as --set generator_depth=3, but got 'beta1'."),
+        (("--set", "beta1=0", "--range", "beta1=0"), "beta1 is in both set and range: keep it in one of them."),
         (("--name", "../up"), "name must be the name of one folder, without slashes, but got '../up'."),
     ],
 )
 def test_a_setting_out_of_its_range(capsys: Capture, arguments: tuple[str, ...], expected: str) -> None:
     assert refused(capsys, "search", "--data", "digits", *arguments) == expected
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("--set", "generator_dept=1"),
+            ["no hyperparameter 'generator_dept' (did you mean 'generator_depth'?)", "beta1"],
+        ),
+        (("--set", "generator_depth=9"), ["generator_depth must be an integer from 1 to", ", but got 9."]),
+        (("--set", "generator_lr=fast"), ["generator_lr must be a number from 5e-05 to 0.003, but got 'fast'."]),
+        (("--default", "batch_size=65"), ["batch_size must be one of 64, 128, but got 65."]),
+        (("--range", "generator_lr=1e-9:1e-3"), ["generator_lr must be a number from 5e-05 to 0.003, but got 1e-09."]),
+        (("--range", "generator_lr=1e-3:1e-4"), ["range of generator_lr must be two numbers", "got (0.001, 0.0001)."]),
+        (("--range", "generator_depth=1,2"), ["range of generator_depth must be two integers", "got {1, 2}."]),
+        (("--range", "batch_size=64:128"), ["batch_size takes a list of some of 64, 128, but got (64, 128)."]),
+    ],
+)
+def test_steering_that_does_not_fit_the_space(
+    searched: Path, tmp_path: Path, capsys: Capture, arguments: tuple[str, ...], words: list[str]
+) -> None:
+    assert contains(refused(capsys, *SEARCH[:3], *arguments), *words)
+    assert not list(Path("runs").rglob("*"))  # told before any classifier is trained
+    assert contains(refused(capsys, "spaces", "dcgan", *arguments), *words)
+    # Neither does a slip delete the earlier search.
+    project = copy_search(searched, tmp_path)
+    refused(capsys, *SEARCH, "--overwrite", *arguments)
+    assert (project / "trial_0" / "record.json").is_file()
+
+
+def test_steering_no_space_in_particular(capsys: Capture) -> None:
+    said = refused(capsys, "spaces", "--range", "batch_size=64")
+    assert said == f"--range needs the name of a space: choose one of {', '.join(SPACES)}."
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,48 @@ def test_another_search_of_the_same_name_is_refused_with_the_difference(
     assert trial_files(project) == before
 
 
+def test_a_steered_search_stays_where_it_was_told_and_goes_on_only_as_such(
+    once: tuple[Path, Run], tmp_path: Path, capsys: Capture
+) -> None:
+    copy_search(once[0], tmp_path, trials=False)
+    Path("search.toml").write_text(
+        "[set]\ngenerator_depth = 2\n[range]\ngenerator_lr = [1e-4, 2e-4]\nbatch_size = [64]\n"
+        "[default]\nlr_ratio = 2\n",
+        encoding="utf-8",
+    )
+    steering = (
+        "--config",
+        "search.toml",
+        "--set",
+        "generator_depth=1",
+        "--range",
+        "beta1=0",
+        "--default",
+        "lr_ratio=3",
+    )
+    found = call(capsys, *SEARCH, "--epochs", "1", *steering)
+    assert (found.code, found.err) == (0, "")
+    search = results.load("runs/demo")
+    table = search.trials()
+    assert table["hp.generator_depth"].tolist() == [1, 1]
+    assert table["hp.batch_size"].tolist() == [64, 64]
+    assert table["hp.beta1"].tolist() == [0, 0]
+    assert table["hp.generator_lr"].between(1e-4, 2e-4).all()
+    assert search.trial("0").hyperparameters["lr_ratio"] == 3
+    space = search.config["space"]
+    declared = {entry["name"]: entry for entry in space["hyperparameters"]}
+    assert space["name"] == "dcgan"
+    assert (declared["generator_depth"]["kind"], declared["generator_depth"]["value"]) == ("Fixed", 1)
+    assert (declared["generator_lr"]["min_value"], declared["generator_lr"]["max_value"]) == (1e-4, 2e-4)
+
+    assert call(capsys, *SEARCH, "--epochs", "1", *steering).code == 0  # the same steering goes on
+    before = trial_files(Path("runs/demo"))
+    for other in ((), (*steering[:-1], "lr_ratio=4"), (*steering, "--set", "discriminator_depth=1")):
+        said = refused(capsys, *SEARCH, "--epochs", "1", *other)
+        assert said.startswith("runs/demo holds a search with another search space ("), said
+    assert trial_files(Path("runs/demo")) == before
+
+
 def test_overwrite_starts_afresh(project: Path, capsys: Capture) -> None:
     # It trains a classifier and a trial again: some 5 s.
     (project / "notes.txt").write_text("of the earlier search", encoding="utf-8")
@@ -455,6 +497,23 @@ def test_spaces_lists_every_hyperparameter(capsys: Capture, name: str) -> None:
     assert re.search(r"generator_depth +│ 1 to \d +│ \d +│ always", found.out)
     assert re.search(r"generator_width_2 .*generator_depth is 2", found.out)
     assert re.search(r"generator_lr +│ \S+ to \S+, log +│ [\d.e-]+ +│ always", found.out)
+
+
+def test_spaces_shows_a_steered_space_and_how_to_steer_it(capsys: Capture) -> None:
+    found = call(
+        capsys,
+        *("spaces", "dcgan", "--set", "generator_depth=3", "--set", "beta1=0", "--range", "batch_size=128"),
+        *("--range", "generator_lr=1e-4:1e-3", "--default", "generator_lr=2e-4"),
+    )
+    assert (found.code, found.err) == (0, "")
+    assert re.search(r"generator_depth +│ fixed +│ 3 +│ always", found.out)
+    assert re.search(r"beta1 +│ fixed +│ 0 +│ always", found.out)
+    assert re.search(r"batch_size +│ 128 +│ 128 +│ always", found.out)
+    assert re.search(r"generator_lr +│ 0.0001 to 0.001, log +│ 0.0002 +│ always", found.out)
+    plain = call(capsys, "spaces", "dcgan").out
+    assert plain.splitlines()[-1] == found.out.splitlines()[-1]
+    assert all(flag in plain.splitlines()[-1] for flag in ("--set NAME=VALUE", "--range NAME=LOW:HIGH", "--default"))
+    assert len([a for a, b in zip(plain.splitlines(), found.out.splitlines(), strict=True) if a != b]) == 4
 
 
 def test_no_text_of_spaces_is_lost_in_a_narrow_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

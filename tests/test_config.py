@@ -39,11 +39,22 @@ SETTINGS = st.fixed_dictionaries(
         "overwrite": st.booleans(),
     },
 )
+HYPERPARAMETERS = st.sampled_from(["a", "b", "c"])
+SCALARS = st.integers(-9, 9) | st.floats(-1, 1).map(lambda x: round(x, 3)) | st.booleans() | st.just("batch")
+STEERED = st.dictionaries(
+    HYPERPARAMETERS,
+    st.tuples(st.just("set"), SCALARS)
+    | st.tuples(st.just("range"), st.lists(SCALARS, min_size=1, max_size=3))
+    | st.tuples(st.just("default"), SCALARS),
+)
+"""For each hyperparameter, the table that steers it and what that says."""
 
 
 def toml(values: dict[str, Any]) -> str:
-    # For plain ASCII, strings, integers and truth values look in TOML as in JSON.
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    # For plain ASCII, strings, numbers, lists and truth values look in TOML as in JSON.
+    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in plain.items())
+    return text + "".join(f"[{key}]\n{toml(value)}" for key, value in values.items() if key not in plain)
 
 
 def refusal(**values: Any) -> str:
@@ -271,6 +282,9 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         "max_trials": 3,
         "max_time": "1m",
         "name": "demo",
+        "set": {"beta1": 0.5, "generator_normalization": "batch"},
+        "range": {"generator_lr": [1e-4, 1e-3], "batch_size": [64]},
+        "default": {"latent_dim": 32},
     }
     assert None not in stored.values()
     path.write_text(toml(stored), encoding="utf-8")
@@ -293,6 +307,18 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         ),
         ("finalist = 2", "has an unknown key 'finalist' (did you mean 'finalists'?)"),
         ("max_time = 'soon'", "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
+        ("set = 3", "set must be of type dict, but got 3."),
+        ("[set]\nbeta1 = [0.5]", "set.beta1 must be a number, a text, true or false, but got [0.5]."),
+        ("[set.generator]\ndepth = 3", "set.generator must be a number, a text, true or false, but got {'depth': 3}."),
+        ("[default]\nbeta1 = 1979-05-27", "default.beta1 must be a number, a text, true or false, but got "),
+        (
+            "[range]\nbeta1 = 0.5",
+            "range.beta1 must be a lowest and a highest number, or a list of choices, but got 0.5.",
+        ),
+        ("[range]\nbeta1 = []", "range.beta1 must be a lowest and a highest number, or a list of choices, but got []."),
+        ("[range]\nbeta1 = [[0.5]]", "range.beta1 must be a lowest and a highest number, or a list of choices"),
+        ("[set]\nbeta1 = 0\n[range]\nbeta1 = [0]", "beta1 is in both set and range: keep it in one of them."),
+        ("[set]\nbeta1 = 0\n[default]\nbeta1 = 0", "beta1 is in both set and default: keep it in one of them."),
         ("dir = 'a\tb", "is no valid TOML: "),
         ("epochs = 1\nepochs = 2", "is no valid TOML: "),
     ],
@@ -314,3 +340,98 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe4'")
     with pytest.raises(ConfigError, match="no valid TOML"):
         SearchConfig.load({}, str(tmp_path / "latin.toml"))
+
+
+# Steering. Whether the space has such a hyperparameter is told later, when the space is there.
+
+
+def test_flags_of_steering_become_values() -> None:
+    config = SearchConfig.load(
+        {
+            "set": ["generator_depth=3", " beta1 = 0.5 ", "generator_normalization=none", "flag=true", "word=a=b"],
+            "range": ["generator_lr=1e-4:1e-3", "batch_size=64,128", "latent_dim=32", "flags=true,false"],
+            "default": ["lr_ratio=2", "other=-1"],
+        }
+    )
+    assert config.set == {
+        "generator_depth": 3,
+        "beta1": 0.5,
+        "generator_normalization": "none",
+        "flag": True,
+        "word": "a=b",
+    }
+    assert config.range == {
+        "generator_lr": (1e-4, 1e-3),
+        "batch_size": {64, 128},
+        "latent_dim": {32},
+        "flags": {True, False},
+    }
+    assert config.default == {"lr_ratio": 2, "other": -1}
+    assert [type(value) for value in config.set.values()] == [int, float, str, bool, str]
+    assert SearchConfig().set == SearchConfig().range == SearchConfig().default == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"set": ["generator_depth"]}, "Expected such as --set generator_depth=3, but got 'generator_depth'."),
+        ({"set": ["=3"]}, "Expected such as --set generator_depth=3, but got '=3'."),
+        ({"default": ["beta1="]}, "Expected such as --default generator_depth=3, but got 'beta1='."),
+        (
+            {"range": ["beta1"]},
+            "Expected such as --range generator_lr=1e-4:1e-3 or --range batch_size=64,128, but got 'beta1'.",
+        ),
+        ({"set": ["beta1=0", "beta1=0.5"]}, "--set names beta1 twice: keep one of them."),
+        ({"set": ["beta1=0"], "range": ["beta1=0"]}, "beta1 is in both set and range: keep it in one of them."),
+        ({"set": ["beta1=0"], "default": ["beta1=0"]}, "beta1 is in both set and default: keep it in one of them."),
+    ],
+)
+def test_flags_of_steering_with_a_fault_are_named(flags: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        SearchConfig.load(flags)
+    assert str(raised.value) == said
+
+
+def tables(steered: dict[str, tuple[str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, (table, value) in steered.items():
+        found.setdefault(table, {})[name] = value
+    return found
+
+
+@given(STEERED, STEERED)
+def test_a_flag_wins_over_what_the_file_says_of_its_hyperparameter(
+    tmp_path_factory: pytest.TempPathFactory, stored: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "steering.toml"
+    path.write_text(toml(tables(stored)), encoding="utf-8")
+
+    def text(value: Any) -> str:
+        values = value if isinstance(value, list) else [value]
+        return ",".join(json.dumps(item).strip('"') for item in values)
+
+    given_flags = {
+        table: [f"{name}={text(value)}" for name, value in entries.items()] for table, entries in tables(flags).items()
+    }
+    config = SearchConfig.load(given_flags, str(path))
+    found: dict[str, Any] = {"set": config.set, "range": config.range, "default": config.default}
+    for name in ("a", "b", "c"):
+        asked = {table: entries[name] for table, entries in found.items() if name in entries}
+        expected: dict[str, Any] = {}
+        if name in stored:
+            table, value = stored[name]
+            # A range and a default stand side by side; nothing stands beside a fixed value.
+            if name not in flags or {table, flags[name][0]} == {"range", "default"}:
+                expected[table] = value
+        if name in flags:
+            table, value = flags[name]
+            expected[table] = set(value) if table == "range" else value
+        assert asked == expected
+
+
+def test_the_file_s_own_conflict_is_an_error_unless_a_flag_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text("[set]\nbeta1 = 0\n[range]\nbeta1 = [0]", encoding="utf-8")
+    with pytest.raises(ConfigError, match="beta1 is in both set and range"):
+        SearchConfig.load({}, str(path))
+    assert SearchConfig.load({"set": ["beta1=0.5"]}, str(path)).range == {}

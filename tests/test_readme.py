@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tuner_gan import results
 from tuner_gan.cli import main
+from tuner_gan.config import SearchConfig
+from tuner_gan.search_spaces.base import declare
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -31,6 +34,36 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_search_space_example_is_valid() -> None:
     exec(compile(BLOCKS[1], "README.md", "exec"), {})
+
+
+def test_the_example_of_steering_runs() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[1] + BLOCKS[2], "README.md", "exec"), names)
+    defaults = declare(names["hypermodel"].search_space)
+    assert names["hypermodel"].space_name == "dcgan"
+    assert (defaults.values["generator_depth"], defaults.values["batch_size"]) == (3, 64)
+    assert declare(names["mine"]).values["width"] == 16
+
+
+def test_the_flags_of_steering_fit_the_space(capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = re.findall(r"^tuner-gan search (--set .*)$", README, flags=re.MULTILINE)
+    assert main(["spaces", "dcgan", *command.split()]) == 0
+    assert re.search(r"generator_depth +│ fixed +│ 3 ", capsys.readouterr().out)
+
+
+def test_the_tables_of_steering_are_what_a_file_takes(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    rows = re.findall(r"\| `\[(\w+)\]`<br>`(.*?)` \|", README)
+    assert [table for table, _ in rows] == ["set", "range", "range", "default"]
+    text = "".join(
+        f"[{table}]\n" + "".join(f"{line}\n" for name, line in rows if name == table)
+        for table in dict.fromkeys(table for table, _ in rows)
+    )
+    path.write_text(text, encoding="utf-8")
+    config = SearchConfig.load({}, str(path))
+    assert config.set == {"generator_depth": 3}
+    assert config.range == {"generator_lr": [1e-4, 1e-3], "batch_size": [64, 128]}
+    assert config.default == {"latent_dim": 128}
 
 
 def test_every_flag_of_search_is_documented_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from tuner_gan.config import SearchConfig
     from tuner_gan.quality import QualityEvaluator
     from tuner_gan.search.tuner import GANTuner
+    from tuner_gan.search_spaces import SearchSpace
 
 TABLE_FORMATS = ("table", "csv", "json", "markdown")
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
 NO_TRIALS = "There are no trials yet."
+STEER = "Steer it, here and in search: --set NAME=VALUE, --range NAME=LOW:HIGH or NAME=A,B, --default NAME=VALUE."
 WIDE = 140
 """Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
@@ -84,8 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_evaluate(commands)
     _add_generate(commands)
-    spaces = commands.add_parser("spaces", help="list search spaces, or the hyperparameters of one")
+    spaces = commands.add_parser(
+        "spaces",
+        help="list search spaces, or the hyperparameters of one",
+        argument_default=argparse.SUPPRESS,
+    )
     spaces.add_argument("name", nargs="?", metavar="NAME", help="of a search space")
+    _add_steering(spaces)
     spaces.set_defaults(run=_spaces)
     return parser
 
@@ -121,8 +128,18 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--dir", metavar="DIR", help="folder of searches (default: runs)")
     search.add_argument("--name", metavar="NAME", help="folder of this search in it (default: by data and space)")
     search.add_argument("--overwrite", action="store_true", help="delete an earlier search of that name first")
+    _add_steering(search)
     search.add_argument("--config", metavar="F.toml", help="read settings from a file; flags win over it")
     search.set_defaults(run=_search)
+
+
+def _add_steering(parser: argparse.ArgumentParser) -> None:
+    for flag, value, help in (
+        ("--set", "NAME=VALUE", "fix a hyperparameter of the space; may be repeated, as the next two"),
+        ("--range", "NAME=LOW:HIGH|A,B", "narrow a hyperparameter to a range, or to some of its choices"),
+        ("--default", "NAME=VALUE", "give a hyperparameter another default"),
+    ):
+        parser.add_argument(flag, action="append", metavar=value, help=help)
 
 
 def _add_table(commands: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
@@ -216,6 +233,8 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         from tuner_gan.search.hypermodel import GANHyperModel
         from tuner_gan.search.project import remove_project
         from tuner_gan.search.tuner import GANTuner
+    # What is wrong with the steering is told before an earlier search is deleted or a classifier trained.
+    hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape))
     if config.overwrite:
         remove_project(config.folder)
     with console.status("Reference classifier"):
@@ -224,7 +243,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         )
     console.print(_describe_quality(quality), markup=False, highlight=False)
     return GANTuner(
-        GANHyperModel(data.image_shape, config.space),
+        hypermodel,
         quality=quality,
         oracle=config.oracle,
         max_trials=config.max_trials,
@@ -236,6 +255,15 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         directory=config.dir,
         project_name=config.folder.name,
     )
+
+
+def _make_space(config: SearchConfig, image_shape: tuple[int, int, int]) -> SearchSpace:
+    from tuner_gan.search_spaces import SteeredSpace, make_space
+
+    space = make_space(config.space, image_shape)
+    if not (config.set or config.range or config.default):
+        return space
+    return SteeredSpace(space).fix(**config.set).narrow(**config.range).set_defaults(**config.default)
 
 
 def _describe_quality(quality: QualityEvaluator) -> str:
@@ -407,24 +435,32 @@ def _generate(options: argparse.Namespace) -> int:
 def _spaces(options: argparse.Namespace) -> int:
     from rich.table import Table
 
-    from tuner_gan.search_spaces import SPACES, make_space
+    from tuner_gan.config import STEERING, SearchConfig
+    from tuner_gan.search_spaces import SPACES
 
     console = _console()
-    if options.name is None:
+    steering = {table: flags for table, flags in vars(options).items() if table in STEERING}
+    name = getattr(options, "name", None)
+    if name is None:
+        if steering:
+            raise ConfigError(f"--{next(iter(steering))} needs the name of a space: choose one of {', '.join(SPACES)}.")
         for name in SPACES:
             console.print(f"{name}    (tuner-gan spaces {name} lists its hyperparameters)", highlight=False)
         return 0
+    config = SearchConfig.load({"space": name, **steering})
+    _check_names(config)
     _load_tensorflow()
     from tuner_gan.search_spaces.base import declare, describe_parameters
 
     shape = (28, 28, 1)
-    table = Table(title=f"{options.name}, for images of {shape}; ranges follow the image", title_justify="left")
+    table = Table(title=f"{name}, for images of {shape}; ranges follow the image", title_justify="left")
     table.add_column("hyperparameter", no_wrap=True)
     for heading in ("range", "default", "active when"):
         table.add_column(heading, overflow="fold")
-    for row in describe_parameters(declare(make_space(options.name, shape))):
+    for row in describe_parameters(declare(_make_space(config, shape))):
         table.add_row(*row)
     console.print(table)
+    console.print(STEER, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -8,7 +8,8 @@ import re
 import tomllib
 import types
 import typing
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
 TRIAL_SHARE = 1 / 7
 """Share of a search's time that one training may take: both tutorials, four or five trials, and the rest."""
+Value = bool | int | float | str
+"""What a hyperparameter can be set to."""
+STEERING = {"set": ("range", "default"), "range": ("set",), "default": ("set",)}
+"""Tables that steer hyperparameters, and those that must not name the same ones: what is fixed has no range."""
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -45,6 +50,9 @@ class SearchConfig:
         dir: folder of projects.
         name: folder of this search in it; None for one named after data and space.
         overwrite: whether to delete an earlier search of that name first.
+        set: hyperparameters of the space to fix, and their values.
+        range: hyperparameters to narrow: two numbers, lowest and highest, or a list of choices to keep.
+        default: hyperparameters that get another default, and which.
 
     Raises:
         ConfigError: a value is of the wrong type or out of its range; the message names it.
@@ -66,11 +74,14 @@ class SearchConfig:
     dir: str = "runs"
     name: str | None = None
     overwrite: bool = False
+    set: dict[str, Value] = field(default_factory=dict)
+    range: dict[str, Collection[Value]] = field(default_factory=dict)
+    default: dict[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, hint in typing.get_type_hints(SearchConfig).items():
             value = getattr(self, name)
-            kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+            kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (typing.get_origin(hint) or hint,)
             if type(value) not in kinds:
                 expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
                 raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
@@ -93,6 +104,7 @@ class SearchConfig:
             parse_duration(self.max_time)
         if self.image_size is not None:
             parse_size(self.image_size)
+        _check_steering({table: getattr(self, table) for table in STEERING})
 
     @property
     def folder(self) -> Path:
@@ -116,12 +128,14 @@ class SearchConfig:
         """Merges flags over a TOML file over the defaults.
 
         Args:
-            flags: those given on the command line.
+            flags: those given on the command line; `set`, `range` and `default` as lists of `NAME=VALUE`, each of which
+                wins over what the file says of that hyperparameter.
             path: of the TOML file; None for none.
 
         Raises:
-            ConfigError: the file cannot be read, has an unknown key, or a value of the wrong type.
+            ConfigError: the file cannot be read, has an unknown key, or a value of the wrong type; or a flag does.
         """
+        steering = {table: _parse_steering(table, flags[table]) for table in STEERING if table in flags}
         values: dict[str, Any] = {}
         if path is not None:
             values = _read_toml(Path(path))
@@ -132,7 +146,7 @@ class SearchConfig:
                         f"{path} has an unknown key {key!r}{closest(key, known)}: choose from {', '.join(known)}."
                     )
         try:
-            return cls(**{**values, **flags})
+            return cls(**{**values, **flags, **_merge_steering(values, steering)})
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
 
@@ -173,3 +187,66 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"Expected an image size such as 64 or 48x64 (height x width), but got {text!r}.")
     return int(match[1]), int(match[2] or match[1])
+
+
+def _parse_steering(table: str, flags: list[str]) -> dict[str, Any]:
+    """Reads `NAME=VALUE` of `--set` and `--default`, `NAME=LOWEST:HIGHEST` or `NAME=A,B` of `--range`."""
+    example = "generator_lr=1e-4:1e-3 or --range batch_size=64,128" if table == "range" else "generator_depth=3"
+    found: dict[str, Any] = {}
+    for flag in flags:
+        name, _, text = (part.strip() for part in flag.partition("="))
+        if not name or not text:
+            raise ConfigError(f"Expected such as --{table} {example}, but got {flag!r}.")
+        if name in found:
+            raise ConfigError(f"--{table} names {name} twice: keep one of them.")
+        if table != "range":
+            found[name] = _parse_value(text)
+        elif ":" in text:
+            found[name] = tuple(_parse_value(part) for part in text.split(":"))
+        else:  # a set, because a list of two may be a range as well
+            found[name] = {_parse_value(part) for part in text.split(",")}
+    return found
+
+
+def _parse_value(text: str) -> Value:
+    text = text.strip()
+    if text in ("true", "false"):
+        return text == "true"
+    kinds: tuple[Callable[[str], Value], ...] = (int, float)
+    for kind in kinds:
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _merge_steering(file: Mapping[str, Any], flags: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Merges flags into the tables of a file, from which they also remove what they cannot stand beside."""
+    merged = {}
+    for table, opposed in STEERING.items():
+        stored = file.get(table, {})
+        if isinstance(stored, dict):
+            won = {name for other in opposed for name in flags.get(other, {})}
+            stored = {**{name: value for name, value in stored.items() if name not in won}, **flags.get(table, {})}
+        merged[table] = stored  # what is no table is refused with every other value of a wrong type
+    return merged
+
+
+def _check_steering(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    for table, entries in tables.items():
+        for name, value in entries.items():
+            if table == "range":
+                if not isinstance(value, list | tuple | set) or not value or not all(map(_is_value, value)):
+                    raise ConfigError(
+                        f"range.{name} must be a lowest and a highest number, or a list of choices, but got {value!r}."
+                    )
+            elif not _is_value(value):
+                raise ConfigError(f"{table}.{name} must be a number, a text, true or false, but got {value!r}.")
+            for other in STEERING[table]:
+                if name in tables[other]:
+                    raise ConfigError(f"{name} is in both {table} and {other}: keep it in one of them.")
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, bool | int | float | str)

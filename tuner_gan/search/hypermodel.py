@@ -9,8 +9,9 @@ import keras_tuner
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
-from tuner_gan.search_spaces import make_space
+from tuner_gan.search_spaces import SPACES, make_space
 from tuner_gan.search_spaces.base import SearchSpace
+from tuner_gan.search_spaces.steering import SteeredSpace
 
 
 class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -18,7 +19,11 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     Args:
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
-        search_space: the name of a built-in space (`"dcgan"`, `"mlp"`) or your own `SearchSpace`.
+        search_space: the name of a built-in space (`"dcgan"`, `"mlp"`), a steered one such as
+            `DCGANSpace(image_shape).fix(beta1=0.5)`, or your own `SearchSpace`.
+
+    Attributes:
+        space_name: name of a built-in space, steered or not; of yours, the name of its class.
 
     Raises:
         ConfigError: there is no such space, or the object has no `sample(hp)`.
@@ -35,7 +40,7 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
                 f"search_space must be a name or an object with a method sample(hp), but got {search_space!r}."
             )
         else:
-            self.space_name = type(search_space).__name__
+            self.space_name = _name(search_space)
             self.search_space = search_space
 
     def architecture(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
@@ -61,3 +66,10 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
         """Trains a GAN; the batch size is the architecture's."""
         return model.fit(*args, **kwargs)
+
+
+def _name(space: SearchSpace) -> str:
+    kind = type(space.base if isinstance(space, SteeredSpace) else space)
+    package, _, module = kind.__module__.rpartition(".")
+    # Built-in spaces are named after their module; a search by one's name goes on with the object, and so back.
+    return module if package == "tuner_gan.search_spaces" and module in SPACES else kind.__name__
