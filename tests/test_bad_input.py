@@ -58,7 +58,7 @@ def test_an_unknown_data_set(capsys: Capture) -> None:
 
 
 def test_an_unknown_search_space(capsys: Capture) -> None:
-    expected = "Unknown search space 'dcgn' (did you mean 'dcgan'?): choose one of dcgan, mlp."
+    expected = "Unknown search space 'dcgn' (did you mean 'dcgan'?): choose one of dcgan, mlp, progressive, resnet."
     assert refused(capsys, "search", "--space", "dcgn") == expected
     assert refused(capsys, "spaces", "dcgn") == expected
 
@@ -536,10 +536,11 @@ def failed(searched: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.
     """The search of the other tests, whose classifier it takes, but both losses are NaN as after a divergence."""
     copy_search(searched, tmp_path, trials=False)
 
-    def diverged(real: Any, fake: Any) -> tuple[Any, Any]:
+    def diverged(real: Any, fake: Any, label_smoothing: float = 0.0) -> tuple[Any, Any]:
         return keras.ops.mean(real) * np.nan, keras.ops.mean(fake) * np.nan
 
-    monkeypatch.setitem(LOSSES, "non_saturating", diverged)
+    for name in LOSSES:
+        monkeypatch.setitem(LOSSES, name, diverged)
     return call(capsys, *SEARCH)
 
 

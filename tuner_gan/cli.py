@@ -108,7 +108,7 @@ def _add_search(commands: Any) -> None:
         "--data", metavar="D", help="mnist5k (default), digits, mnist, fashion_mnist, cifar10, or a path"
     )
     search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
-    search.add_argument("--space", metavar="NAME", help="dcgan (default) or mlp")
+    search.add_argument("--space", metavar="NAME", help="dcgan (default), mlp, progressive or resnet")
     search.add_argument("--oracle", metavar="NAME", help="random (default), bayesian, hyperband or grid")
     search.add_argument(
         "--objective", metavar="NAME", help="fcd (default), kid, coverage, mind or classifier_score: what ranks trials"

@@ -245,7 +245,7 @@ def _with(path: str, bad: Any) -> dict[str, Any]:
 
 def _changed(**changes: Any) -> dict[str, Any]:
     """The architecture as JSON with `side__field=value`."""
-    value = copy.deepcopy(json.loads(json.dumps(ARCHITECTURE.to_json())))
+    value: dict[str, Any] = json.loads(json.dumps(ARCHITECTURE.to_json()))
     for path, new in changes.items():
         *parents, name = path.split("__")
         place = value

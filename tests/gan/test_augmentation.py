@@ -142,15 +142,15 @@ def test_gradients_pass_through(name: str, compiled: bool) -> None:
     seed = keras.random.SeedGenerator(5)
     start = np.array(seed.state)
 
-    @tf.function(jit_compile=compiled)
     def value(x: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(x)
             total = tf.reduce_sum(augment(x, [name], 1.0, seed) * direction)
         return total, tape.gradient(total, x)
 
-    total, gradient = value(images)
+    traced = tf.function(value, jit_compile=compiled)
+    total, gradient = traced(images)
     seed.state.assign(start)
-    moved, _ = value(images + step)
+    moved, _ = traced(images + step)
     assert float(moved - total) == pytest.approx(float(tf.reduce_sum(gradient * step)), rel=1e-3, abs=1e-2)
     assert float(tf.reduce_max(tf.abs(gradient))) > 0

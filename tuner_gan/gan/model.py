@@ -510,7 +510,14 @@ def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers
 
 
 def _split(data: dict[str, Any], parts: int) -> list[dict[str, Any]]:
-    """Cuts every array of a batch into as many equal parts."""
+    """Cuts every array of a batch into as many equal parts.
+
+    Raises:
+        ConfigError: there are no equal parts.
+    """
+    count = data["images"].shape[0]
+    if count is not None and count % parts:
+        raise ConfigError(f"A batch must be a multiple of critic_steps={parts} images, but got {count}.")
     pieces = {name: ops.split(value, parts) for name, value in data.items()}
     return [{name: piece[index] for name, piece in pieces.items()} for index in range(parts)]
 

@@ -64,6 +64,8 @@ class Parts:
         """Applies the spec's activation."""
         if self.spec.activation == "leaky_relu":
             return layers.LeakyReLU(LEAKY_SLOPE)(x)
+        if self.spec.activation == "relu":
+            return layers.ReLU()(x)
         return layers.Activation(self.spec.activation)(x)
 
     def constrain(self, layer: layers.Layer) -> layers.Layer:

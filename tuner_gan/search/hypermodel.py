@@ -19,8 +19,8 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     Args:
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
-        search_space: the name of a built-in space (`"dcgan"`, `"mlp"`), a steered one such as
-            `DCGANSpace(image_shape).fix(beta1=0.5)`, or your own `SearchSpace`.
+        search_space: the name of a built-in space (`"dcgan"`, `"mlp"`, `"progressive"`, `"resnet"`), a steered one
+            such as `DCGANSpace(image_shape).fix(beta1=0.5)`, or your own `SearchSpace`.
 
     Attributes:
         space_name: name of a built-in space, steered or not; of yours, the name of its class.
