@@ -488,7 +488,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("name", ORACLES)
 def test_oracles_stay_in_a_steered_space(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = make_space("dcgan", SHAPE)
-    steered = {"generator_depth": 3, "beta1": 0, "optimizer": "adam"}
+    steered: dict[str, Any] = {"generator_depth": 3, "beta1": 0, "optimizer": "adam"}
     # KerasTuner's Bayesian oracle needs half a minute a trial for forty free hyperparameters.
     others = {parameter.name: parameter.default for parameter in declare(base).space if parameter.name not in steered}
     for free in ("generator_lr", "batch_size", "generator_width", "loss", "label_smoothing"):
