@@ -6,21 +6,28 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuner_gan import results
 from tuner_gan.cli import main
 from tuner_gan.config import SearchConfig
-from tuner_gan.search_spaces.base import declare
+from tuner_gan.gan.model import GAN
+from tuner_gan.search_spaces.base import check_search_space, declare
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+def _block(containing: str) -> str:
+    (block,) = [block for block in BLOCKS if containing in block]
+    return block
+
+
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As printed but for its size: the whole of it takes minutes. It trains a classifier and three GANs: some 20 s.
     monkeypatch.chdir(tmp_path)
-    code = BLOCKS[0]
+    code = _block("tuner.search")
     for printed, small in (('"mnist5k"', '"digits"'), ("max_trials=8", "max_trials=1"), ("epochs=10", "epochs=1")):
         assert printed in code
         code = code.replace(printed, small)
@@ -33,12 +40,24 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_search_space_example_is_valid() -> None:
-    exec(compile(BLOCKS[1], "README.md", "exec"), {})
+    exec(compile(_block("class SmallSpace:"), "README.md", "exec"), {})
+
+
+def test_the_example_of_a_block_trains() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(_block("class Dilated"), "README.md", "exec"), names)
+    space = names["space"]
+    check_search_space(space, (28, 28, 1))
+    gan = GAN(space.fix(block="dilated").sample(declare(space.fix(block="dilated"))), seed=0)
+    gan.compile(run_eagerly=True)
+    gan.fit(np.zeros((4, 28, 28, 1), np.uint8), batch_size=4, verbose=0)
+    assert int(gan.steps) == 1
+    assert gan.architecture.generator.family == "dilated"
 
 
 def test_the_example_of_steering_runs() -> None:
     names: dict[str, Any] = {}
-    exec(compile(BLOCKS[1] + BLOCKS[2], "README.md", "exec"), names)
+    exec(compile(_block("class SmallSpace:") + _block("SteeredSpace"), "README.md", "exec"), names)
     defaults = declare(names["hypermodel"].search_space)
     assert names["hypermodel"].space_name == "dcgan"
     assert (defaults.values["generator_depth"], defaults.values["batch_size"]) == (3, 64)
