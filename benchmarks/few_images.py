@@ -73,7 +73,7 @@ def _run(
         TrainingSpec(generator_lr=options.lr, **recipe),
     )
     gan = GAN(architecture, seed=seed)
-    gan.compile(jit_compile=False)
+    gan.compile(jit_compile=True)
     each = len(images) // architecture.training.batch_size
     scores = []
     for rung in range(options.rungs):

@@ -87,7 +87,7 @@ def _run(
         TrainingSpec(**{"loss": loss, "generator_lr": options.lr, "batch_size": options.batch, **training}),
     )
     gan = GAN(architecture, seed=options.seed)
-    gan.compile(jit_compile=False)
+    gan.compile()
     started = time.monotonic()
     images = data.train.images[: options.steps * options.batch]
     gan.fit(images, epochs=-(-options.steps // (len(images) // options.batch)), verbose=0)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.rest import sample_rest
 from tuner_gan.search_spaces.steering import Steerable
-from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_widths
 
 
@@ -28,13 +27,10 @@ class DCGANSpace(Steerable):
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         """Samples depth, widths, layers and the training recipe."""
-        channels = self.image_shape[2]
         depths = halvings(self.image_shape)
-        ranges = [_width_range(layer, channels == 1) for layer in range(depths[1])]
+        ranges = [_width_range(layer, self.image_shape[2] == 1) for layer in range(depths[1])]
         widths = {side: sample_widths(hp, side, depths, ranges) for side in ("generator", "discriminator")}
-        generator = sample_generator(hp, "conv", widths["generator"], latent_choices(channels), classes=self.classes)
-        discriminator = sample_discriminator(hp, "conv", widths["discriminator"], classes=self.classes)
-        return GANArchitecture(self.image_shape, generator, discriminator, sample_training(hp, channels), self.classes)
+        return sample_rest(hp, self.image_shape, "conv", widths, classes=self.classes)
 
 
 def _width_range(layer: int, grey: bool) -> WidthRange:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.sides import sample_discriminator, sample_generator
+from tuner_gan.search_spaces.rest import sample_rest
 from tuner_gan.search_spaces.steering import Steerable
-from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, sample_widths
 
 DEPTHS = (1, 4, 2)
@@ -32,9 +31,12 @@ class MLPSpace(Steerable):
         """Samples depth, widths, layers and the training recipe."""
         ranges = [WIDTHS] * DEPTHS[1]
         widths = {side: sample_widths(hp, side, DEPTHS, ranges) for side in ("generator", "discriminator")}
-        generator = sample_generator(
-            hp, "dense", widths["generator"], LATENT_DIMS, activation="leaky_relu", classes=self.classes
+        return sample_rest(
+            hp,
+            self.image_shape,
+            "dense",
+            widths,
+            classes=self.classes,
+            latent_dims=LATENT_DIMS,
+            activation="leaky_relu",
         )
-        discriminator = sample_discriminator(hp, "dense", widths["discriminator"], classes=self.classes)
-        training = sample_training(hp, self.image_shape[2])
-        return GANArchitecture(self.image_shape, generator, discriminator, training, self.classes)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.rest import sample_rest
 from tuner_gan.search_spaces.steering import Steerable
-from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 64, 32), WidthRange(32, 128, 64)
@@ -29,10 +28,7 @@ class ProgressiveSpace(Steerable):
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         """Samples depth, width and its rule, layers and the training recipe."""
-        channels = self.image_shape[2]
-        width = GREY_WIDTHS if channels == 1 else COLOR_WIDTHS
+        width = GREY_WIDTHS if self.image_shape[2] == 1 else COLOR_WIDTHS
         depths = halvings(self.image_shape)
         widths = {side: sample_width_rule(hp, side, depths, width) for side in ("generator", "discriminator")}
-        generator = sample_generator(hp, "conv", widths["generator"], latent_choices(channels), classes=self.classes)
-        discriminator = sample_discriminator(hp, "conv", widths["discriminator"], classes=self.classes)
-        return GANArchitecture(self.image_shape, generator, discriminator, sample_training(hp, channels), self.classes)
+        return sample_rest(hp, self.image_shape, "conv", widths, classes=self.classes)

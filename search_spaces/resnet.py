@@ -8,9 +8,8 @@ import keras_tuner
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.sides import latent_choices, sample_discriminator, sample_generator
+from tuner_gan.search_spaces.rest import sample_rest
 from tuner_gan.search_spaces.steering import Steerable
-from tuner_gan.search_spaces.training import sample_training
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 32, 16), WidthRange(16, 64, 32)
@@ -28,25 +27,24 @@ class ResNetSpace(Steerable):
             `tuner_gan.gan.blocks.Block`.
 
     Raises:
-        ConfigError: no block is named.
+        ConfigError: no block is named, or `"dense"` or `"conv"`, which are none.
     """
 
     def __init__(
         self, image_shape: tuple[int, int, int], classes: int = 0, blocks: Sequence[str] = ("resnet", "sndcgan")
     ) -> None:
-        if isinstance(blocks, str) or not blocks:
-            raise ConfigError(f"blocks must be a list of at least one name, such as ['resnet'], but got {blocks!r}.")
+        if isinstance(blocks, str) or not blocks or {"dense", "conv"} & set(blocks):
+            raise ConfigError(
+                f"blocks must be a list of at least one block's name, such as ['resnet'], but got {blocks!r}."
+            )
         self.image_shape = image_shape
         self.classes = classes
         self.blocks = tuple(blocks)
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         """Samples blocks, depth, width and its rule, layers and the training recipe."""
-        channels = self.image_shape[2]
         block = hp.Choice("block", list(self.blocks), default=self.blocks[0])
-        width = GREY_WIDTHS if channels == 1 else COLOR_WIDTHS
+        width = GREY_WIDTHS if self.image_shape[2] == 1 else COLOR_WIDTHS
         depths = halvings(self.image_shape)
         widths = {side: sample_width_rule(hp, side, depths, width) for side in ("generator", "discriminator")}
-        generator = sample_generator(hp, block, widths["generator"], latent_choices(channels), classes=self.classes)
-        discriminator = sample_discriminator(hp, block, widths["discriminator"], classes=self.classes)
-        return GANArchitecture(self.image_shape, generator, discriminator, sample_training(hp, channels), self.classes)
+        return sample_rest(hp, self.image_shape, block, widths, classes=self.classes)

@@ -243,8 +243,10 @@ def test_blocks_of_one_s_own_are_searched() -> None:
     space = ResNetSpace((28, 28, 1), blocks=["sndcgan", "somebody's"])
     block = next(parameter for parameter in declare(space).space if parameter.name == "block")
     assert (list(block.values), block.default) == (["sndcgan", "somebody's"], "sndcgan")
-    for wrong in ((), "resnet"):
-        with pytest.raises(ConfigError, match=r"blocks must be a list of at least one name, such as \['resnet'\]"):
+    for wrong in ((), "resnet", ("resnet", "conv")):
+        with pytest.raises(
+            ConfigError, match=r"blocks must be a list of at least one block's name, such as \['resnet'\]"
+        ):
             ResNetSpace((28, 28, 1), blocks=wrong)
 
 

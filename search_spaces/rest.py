@@ -1,8 +1,8 @@
-"""The layers of generator and discriminator that the built-in spaces search besides depth and widths."""
+"""What the built-in spaces search besides family, depth and widths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras_tuner
 
@@ -11,38 +11,53 @@ from tuner_gan.gan.architecture import (
     DISCRIMINATOR_NORMALIZATIONS,
     GENERATOR_NORMALIZATIONS,
     DiscriminatorSpec,
+    GANArchitecture,
     GeneratorSpec,
 )
+from tuner_gan.search_spaces.training import sample_training
 
 KERNEL_SIZES = (3, 4, 5)
 PER_IMAGE_NORMALIZATIONS = tuple(name for name in DISCRIMINATOR_NORMALIZATIONS if name != "batch")
 """Without batch normalisation, with which no penalty goes."""
 
 
-def latent_choices(channels: int) -> list[int]:
-    """Lengths of latent vectors for grey and for colour images; the middle one is the default."""
-    return [32, 64, 128] if channels == 1 else [64, 128, 256]
+def sample_rest(
+    hp: keras_tuner.HyperParameters,
+    image_shape: tuple[int, int, int],
+    family: str,
+    widths: Mapping[str, tuple[int, ...]],
+    *,
+    classes: int = 0,
+    latent_dims: Sequence[int] = (),
+    activation: str = "relu",
+) -> GANArchitecture:
+    """Samples all that a GAN has besides its family and widths.
+
+    Args:
+        hp: where to declare it.
+        image_shape: height and width from 8 to 256, and 1 or 3 channels.
+        family: of both networks.
+        widths: of `"generator"` and `"discriminator"`, the one nearest the image first.
+        classes: of a conditional GAN; 0 for none.
+        latent_dims: choices for the length of a latent vector, the middle one the default; empty for those of the
+            literature.
+        activation: the default one of the generator.
+    """
+    channels = image_shape[2]
+    latent_dims = latent_dims or ((32, 64, 128) if channels == 1 else (64, 128, 256))
+    generator = _sample_generator(hp, family, widths["generator"], latent_dims, activation, classes)
+    discriminator = _sample_discriminator(hp, family, widths["discriminator"], classes)
+    return GANArchitecture(image_shape, generator, discriminator, sample_training(hp, channels), classes)
 
 
-def sample_generator(
+def _sample_generator(
     hp: keras_tuner.HyperParameters,
     family: str,
     widths: tuple[int, ...],
     latent_dims: Sequence[int],
-    *,
-    activation: str = "relu",
-    classes: int = 0,
+    activation: str,
+    classes: int,
 ) -> GeneratorSpec:
-    """Samples what a generator of a family has besides its widths.
-
-    Args:
-        hp: where to declare `latent_dim` and what begins with `generator_`.
-        family: of its layers.
-        widths: the one nearest the image first, as they are sampled.
-        latent_dims: choices; the middle one is the default.
-        activation: the default one.
-        classes: of a conditional generator; 0 for none.
-    """
     normalizations = _fitting(GENERATOR_NORMALIZATIONS, family)
     normalization = hp.Choice("generator_normalization", normalizations, default="batch")
     chosen: dict[str, object] = {}
@@ -70,17 +85,9 @@ def sample_generator(
     )
 
 
-def sample_discriminator(
-    hp: keras_tuner.HyperParameters, family: str, widths: tuple[int, ...], *, classes: int = 0
+def _sample_discriminator(
+    hp: keras_tuner.HyperParameters, family: str, widths: tuple[int, ...], classes: int
 ) -> DiscriminatorSpec:
-    """Samples what a discriminator of a family has besides its widths.
-
-    Args:
-        hp: where to declare what begins with `discriminator_`.
-        family: of its layers.
-        widths: the one nearest the image first.
-        classes: of a conditional discriminator; 0 for none.
-    """
     chosen: dict[str, object] = {}
     if family == "conv":
         chosen["kernel_size"] = hp.Choice("discriminator_kernel_size", list(KERNEL_SIZES), default=4)
