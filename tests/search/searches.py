@@ -29,7 +29,7 @@ from tuner_gan import files
 from tuner_gan.datasets import from_arrays
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.model import GAN
-from tuner_gan.images import draw_latents, images_from_latents
+from tuner_gan.images import draw_latents, images_from_latents, latent_dim
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.results.records import TIMES
 from tuner_gan.search.hypermodel import GANHyperModel
@@ -121,13 +121,13 @@ class MeanQuality(QualityEvaluator):
         return SHAPE
 
     def score(self, generator: keras.Model) -> dict[str, float]:
-        images = images_from_latents(generator, draw_latents(50, int(generator.input_shape[-1]), seed=0)) / 255
+        images = images_from_latents(generator, draw_latents(50, latent_dim(generator), seed=0)) / 255
         return {
             "fcd": float(np.square(images.mean(axis=0) - self.mean).mean()),
             "brightness": float(images.mean()),
         }
 
-    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
         return self.score(images)
 
     def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ class FullQuality(MeanQuality):
     def score(self, generator: keras.Model) -> dict[str, float]:
         return {"fcd": super().score(generator)["fcd"]}
 
-    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
         self.asked.append(second)
         scores = super().score(images)
         return scores | ({"second_fcd": 2 * scores["fcd"]} if second else {})
