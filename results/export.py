@@ -74,8 +74,9 @@ def _try_generator(path: Path, trial_id: str) -> tuple[Any, int]:
 def _class_names(results: SearchResults, classes: int) -> list[str]:
     """As search.json has them; the labels themselves where it is damaged."""
     names = _part(results.config, "data").get("class_names")
-    fits = isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names)
-    return list(names) if fits else [str(label) for label in range(classes)]
+    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
+        return names
+    return [str(label) for label in range(classes)]
 
 
 def find_class(model: str | Path, name: str, classes: int) -> int:
@@ -124,7 +125,7 @@ def load_generator(path: str | Path) -> Any:
     except Exception as error:
         # Keras raises whatever the damaged part happens to break, from zipfile, h5py or json.
         raise ProjectError(f"{path} cannot be loaded as a Keras model: {first_line(error)}.") from error
-    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    shapes: Any = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     inputs = shapes[0] if isinstance(shapes[0], list) else [shapes[0]]
     ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in (*inputs, shapes[1]))
     # The embedding tells the number of classes.

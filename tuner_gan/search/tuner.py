@@ -193,6 +193,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             seed=self.seed,
             classes=hypermodel.classes,
         )
+        hypermodel.architecture(keras_tuner.HyperParameters())  # a space for other images or classes is refused now
         path = self.folder / files.SEARCH
         if path.exists():
             stored = read_json(path)
@@ -685,14 +686,13 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _check_classes(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
-    """Refuses what would fail in every trial: a space that ignores the classes, or a quality without them."""
+    """Refuses classes that the evaluator does not know."""
     if hypermodel.classes and hypermodel.classes != len(quality.class_names):
         known = f"knows {len(quality.class_names)}" if quality.class_names else "was made of images without labels"
         raise ConfigError(
             f"hypermodel and quality must be for the same classes, but hypermodel has {hypermodel.classes} and quality "
             f"{known}."
         )
-    hypermodel.architecture(keras_tuner.HyperParameters())
 
 
 def _check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
