@@ -60,8 +60,8 @@ class ClassRecord:
     Attributes:
         name: of the class.
         images: generated, for these scores.
-        fcd: relative Frechet distance to the real images of the class; None where either are fewer than two, or the real
-            ones do not vary.
+        fcd: relative Frechet distance to the real images of the class; None where either are fewer than two, or the
+            real ones do not vary.
         label_accuracy: share that the reference classifier takes for the class; None without such a classifier, or
             without images.
     """

@@ -106,6 +106,7 @@ def test_a_file_may_ask_for_it(project: Path, capsys: Capture, tmp_path: Path) -
     assert call(capsys, *arguments, "--config", str(tmp_path / "settings.toml")).code == 0
 
 
+@pytest.mark.filterwarnings("default:All labels are:UserWarning")  # as it is outside of tests
 def test_images_without_labels_are_refused_before_anything_is_trained(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,9 +116,7 @@ def test_a_class_is_found_by_its_name_or_its_label(project: Path) -> None:
     model = export(project) / files.GENERATOR
     assert [find_class(model, name, 4) for name in (*NAMES, "0", "3")] == [0, 1, 2, 3, 0, 3]
     for name in ("4", "-1", "Cat", "", "1.0", "²"):
-        with pytest.raises(
-            SelectionError, match=r"There is no class .*: choose a label from 0 to 3, or one of cat, dog"
-        ):
+        with pytest.raises(SelectionError, match=r"There is no class .*: choose a label from 0 to 3, or one of cat,"):
             find_class(model, name, 4)
 
 
@@ -162,7 +160,7 @@ def test_two_inputs_that_are_no_latents_and_labels_are_refused(tmp_path: Path) -
         ((labels, latents), layers.Add()([latents, embedded])),
     ):
         save(*inputs, x)
-        with pytest.raises(ProjectError, match="holds no generator: expected a model from .* embedded labels"):
+        with pytest.raises(ProjectError, match=r"holds no generator: expected a model from .* embedded labels"):
             load_generator(tmp_path / "other.keras")
     save(latents, labels, layers.Add()([latents, embedded]))
     assert generate_images(load_generator(tmp_path / "other.keras"), 4, labels=2).shape == (4, 8, 8, 1)
