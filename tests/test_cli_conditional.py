@@ -60,7 +60,7 @@ def test_a_conditional_search_has_the_scores_of_labels(once: tuple[Path, Run], p
     found = once[1]
     assert (found.code, found.err) == (0, "")
     searched = results.load(project)
-    metrics = [name.removeprefix("metric.") for name in searched.trials() if name.startswith("metric.")]
+    metrics = [str(name).removeprefix("metric.") for name in searched.trials() if str(name).startswith("metric.")]
     assert metrics == [*METRICS, *LABELLED, *SECOND, "cas"]
     assert searched.trials()[[f"metric.{name}" for name in metrics]].notna().all(axis=None)
     floor = searched.classifier["floor"]

@@ -182,10 +182,10 @@ def test_classes_of_a_trial(tmp_path: Path) -> None:
     found = results.load(write_project(tmp_path / "demo", record_json("0000", classes=CLASSES), other))
     table = found.classes()
     pd.testing.assert_frame_equal(table, found.classes("0"))
-    assert table.to_numpy(object, na_value=None).tolist() == [
-        ["0000", "cat", 6, 0.5, 0.75],
-        ["0000", "dog", 1, None, 1.0],
-        ["0000", "emu", 0, None, None],
+    assert json.loads(render(table, "json")) == [
+        {"trial_id": "0000", "class": "cat", "images": 6, "fcd": 0.5, "label_accuracy": 0.75},
+        {"trial_id": "0000", "class": "dog", "images": 1, "fcd": None, "label_accuracy": 1.0},
+        {"trial_id": "0000", "class": "emu", "images": 0, "fcd": None, "label_accuracy": None},
     ]
     assert found.classes("0001").empty  # not conditional, or not scored yet
     with pytest.raises(SelectionError, match="There is no trial 'x'"):
