@@ -132,8 +132,8 @@ def load_generator(path: str | Path) -> Any:
     counts = len(inputs) == 1 or any(hasattr(layer, "embeddings") for layer in model.layers)
     if ranks not in ((2, 4), (2, 1, 4)) or inputs[0][1] is None or not counts:
         raise ProjectError(
-            f"{path} holds no generator: expected a model from [N, latent_dim], and embedded labels [N] if it is "
-            f"conditional, to [N, H, W, C], but it maps {shapes[0]} to {shapes[1]}."
+            f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], a conditional one with "
+            f"labels [N] to embed as its second input, but it maps {shapes[0]} to {shapes[1]}."
         )
     return model
 

@@ -63,7 +63,7 @@ class Evaluation:
             "flags": list(self.flags),
             "message": self.message,
             "scores": dict(self.scores),
-            "floor": {name: value for name, value in self.floor.items() if name in self.scores},
+            "floor": {name: self.floor[name] for name in self.scores if name in self.floor},
             "fingerprint": self.quality.fingerprint,
             "evaluator": {name: value for name, value in self.quality.card.items() if name not in ("floor", "fit_s")},
         }
