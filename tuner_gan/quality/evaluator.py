@@ -375,7 +375,7 @@ class QualityEvaluator:
 
     def _check_labels(self, labels: Any, count: int) -> Labels:
         found, classes = np.asarray(labels), len(self.class_names)
-        is_whole = np.issubdtype(found.dtype, np.integer) and found.shape == (count,)
+        is_whole = np.issubdtype(found.dtype, np.integer) and found.shape == (count,) and count > 0
         if not is_whole or found.min() < 0 or found.max() >= classes:
             raise QualityError(
                 f"labels must be {count} integers in 0..{classes - 1}, one for each image, but got {found.dtype} "
