@@ -46,6 +46,9 @@ FIRST = ("rank", "trial_id", "status", "origin", "score", FLAGS)
 """Columns of trials that are shown whenever they have a value, however narrow the terminal."""
 PREFERRED = (
     "metric.fcd",
+    "metric.label_accuracy",
+    "metric.class_fcd",
+    "metric.cas",
     "metric.coverage",
     "metric.precision",
     "metric.recall",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError, first_line
-from tuner_gan.images import generate_images, save_grid
+from tuner_gan.images import class_count, sample_images, save_grid
 from tuner_gan.results.records import FAILED, FLAG_MEANINGS, UNREADABLE, TrialRecord
 from tuner_gan.results.search_results import SearchResults, load
 
-SAMPLES = 64
-SAMPLES_SEED = 0
+LISTED = 100
+"""Classes that a model card names at most."""
 
 
 def export(folder: str | Path, trial_id: str = "best", directory: str | Path | None = None) -> Path:
@@ -28,7 +29,8 @@ def export(folder: str | Path, trial_id: str = "best", directory: str | Path | N
         directory: where to write; by default `best/`, or `export_ID/` for another trial, in the project folder.
 
     Returns:
-        The folder that now holds generator.keras, architecture.json, samples.png and model_card.md.
+        The folder that now holds generator.keras, architecture.json, samples.png and model_card.md, and of a
+        conditional generator class_names.json.
 
     Raises:
         SelectionError: there is no such trial, or it has no generator.
@@ -44,29 +46,69 @@ def export(folder: str | Path, trial_id: str = "best", directory: str | Path | N
         raise SelectionError(f"Trial {record.trial_id}{missing} cannot be exported: it is {record.status}{reason}.")
     default = files.BEST_DIR if trial_id == "best" else f"export_{record.trial_id}"
     target = Path(directory) if directory is not None else results.folder / default
-    images = _try_generator(source, record.trial_id)
+    images, classes = _try_generator(source, record.trial_id)
     files.read_json(record.folder / files.ARCHITECTURE)  # damaged or missing, it must not stop the copying midway
     files.create_folder(target)
     for name in (files.GENERATOR, files.ARCHITECTURE):
         with files.replacing(target / name) as path:
             shutil.copyfile(record.folder / name, path)
     save_grid(images, target / files.SAMPLES)
-    files.write_text(target / files.MODEL_CARD, model_card(results, record))
+    names = _class_names(results, classes)
+    if names:
+        files.write_json(target / files.CLASS_NAMES, {"schema": files.SCHEMA, "class_names": names})
+    else:  # of another trial that was exported here
+        (target / files.CLASS_NAMES).unlink(missing_ok=True)
+    files.write_text(target / files.MODEL_CARD, model_card(results, record, names))
     return target
 
 
-def _try_generator(path: Path, trial_id: str) -> Any:
+def _try_generator(path: Path, trial_id: str) -> tuple[Any, int]:
+    """Samples of a generator, and the number of its classes."""
+    generator = load_generator(path)
     try:
-        return generate_images(load_generator(path), SAMPLES, seed=SAMPLES_SEED)
+        return sample_images(generator), class_count(generator)
     except QualityError as error:
         raise ProjectError(f"The generator of trial {trial_id} cannot be exported: {error}") from error
+
+
+def _class_names(results: SearchResults, classes: int) -> list[str]:
+    """As search.json has them; the labels themselves where it is damaged."""
+    names = _part(results.config, "data").get("class_names")
+    if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
+        return names
+    return [str(label) for label in range(classes)]
+
+
+def find_class(model: str | Path, name: str, classes: int) -> int:
+    """Finds the label of a class, for the generator in a file.
+
+    Args:
+        model: path of the `.keras` file, beside which an export has put the names of the classes.
+        name: one of those names, or a label in 0..classes-1. A name wins over a label.
+        classes: of the generator.
+
+    Raises:
+        SelectionError: there is no such class.
+        ProjectError: the file with the names is damaged.
+    """
+    path = Path(model).with_name(files.CLASS_NAMES)
+    names = files.read_json(path).get("class_names") if path.is_file() else []
+    if not isinstance(names, list) or len(names) not in (0, classes):
+        raise ProjectError(f"{path} is damaged: expected the names of {classes} classes, but got {names!r}.")
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and int(name) < classes:
+        return int(name)
+    known = f"0 to {classes - 1}" + (f", or one of {', '.join(map(str, names))}" if names else "")
+    raise SelectionError(f"There is no class {name!r}: choose a label from {known}.")
 
 
 def load_generator(path: str | Path) -> Any:
     """Loads a generator in Keras's safe mode.
 
     Args:
-        path: of a `.keras` file whose model maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
+        path: of a `.keras` file whose model maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1]; or a
+            conditional one, whose second input is int32 labels [N], which its first embedding counts.
 
     Returns:
         The `keras.Model`.
@@ -83,18 +125,27 @@ def load_generator(path: str | Path) -> Any:
     except Exception as error:
         # Keras raises whatever the damaged part happens to break, from zipfile, h5py or json.
         raise ProjectError(f"{path} cannot be loaded as a Keras model: {first_line(error)}.") from error
-    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in shapes)
-    if ranks != (2, 4) or model.input_shape[1] is None:
+    shapes: Any = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    inputs = shapes[0] if isinstance(shapes[0], list) else [shapes[0]]
+    ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in (*inputs, shapes[1]))
+    # The embedding tells the number of classes.
+    counts = len(inputs) == 1 or any(hasattr(layer, "embeddings") for layer in model.layers)
+    if ranks not in ((2, 4), (2, 1, 4)) or inputs[0][1] is None or not counts:
         raise ProjectError(
-            f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], but it maps "
-            f"{shapes[0]} to {shapes[1]}."
+            f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], a conditional one with "
+            f"labels [N] to embed as its second input, but it maps {shapes[0]} to {shapes[1]}."
         )
     return model
 
 
-def model_card(results: SearchResults, record: TrialRecord) -> str:
-    """Writes, as Markdown, what a generator is, how good it is, and how to load it."""
+def model_card(results: SearchResults, record: TrialRecord, class_names: Sequence[str] = ()) -> str:
+    """Writes, as Markdown, what a generator is, how good it is, and how to load it.
+
+    Args:
+        results: of its search.
+        record: of its trial.
+        class_names: of a conditional generator; empty for any other.
+    """
     search = results.config
     objective, floor = results.project.objective, _part(results.classifier, "floor")
     data, versions = _part(search, "data"), _part(search, "versions")
@@ -103,17 +154,17 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         "",
         f"Trial {_cell(record.trial_id)} of the search {_cell(search.get('name', results.folder.name))} "
         f"({len(results)} trials). It maps latents drawn from a standard normal distribution to images of shape "
-        f"{_shape(data.get('image_shape'))} in [-1, 1].",
+        f"{_shape(data.get('image_shape'))} in [-1, 1]{', of the class that it is told' if class_names else ''}.",
         "",
         "## Load it",
         "",
         "```python",
         "import keras, numpy as np",
         'generator = keras.saving.load_model("generator.keras")',
-        "latents = np.random.default_rng(0).standard_normal((64, generator.input_shape[-1]), dtype=np.float32)",
-        "images = np.rint((keras.ops.convert_to_numpy(generator(latents)) + 1) * 127.5).astype(np.uint8)",
+        *_call(len(class_names)),
         "```",
         "",
+        *_classes(class_names),
         "## Scores",
         "",
         f"Ranked by {_cell(objective)}. The floor is the score of real images that were held out.",
@@ -149,6 +200,27 @@ def model_card(results: SearchResults, record: TrialRecord) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _call(classes: int) -> list[str]:
+    if not classes:
+        return [
+            "latents = np.random.default_rng(0).standard_normal((64, generator.input_shape[-1]), dtype=np.float32)",
+            "images = np.rint((keras.ops.convert_to_numpy(generator(latents)) + 1) * 127.5).astype(np.uint8)",
+        ]
+    return [
+        f"labels = np.arange(64, dtype=np.int32) % {classes}",
+        "latents = np.random.default_rng(0).standard_normal((64, generator.input_shape[0][-1]), dtype=np.float32)",
+        "images = np.rint((keras.ops.convert_to_numpy(generator([latents, labels])) + 1) * 127.5).astype(np.uint8)",
+    ]
+
+
+def _classes(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(f"{label} {_cell(name)}" for label, name in enumerate(names[:LISTED]))
+    more = f" and {len(names) - LISTED} more, listed in class\\_names.json" if len(names) > LISTED else ""
+    return [f"Its {len(names)} labels, and the names of their classes: {listed}{more}.", ""]
 
 
 def _flags(record: TrialRecord) -> list[str]:

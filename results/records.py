@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
@@ -51,6 +51,40 @@ HISTORY_INTEGERS = HISTORY_FIXED[:3]
 METRIC = "metric."
 TIMES = ("build_s", "compile_s", "eval_s", "save_s")
 """Where the time of an execution goes, in seconds; a record of an earlier version has none of them."""
+
+
+@dataclass(frozen=True)
+class ClassRecord:
+    """The generated images of one class, against the real ones of that class.
+
+    Attributes:
+        name: of the class.
+        images: generated, for these scores.
+        fcd: relative Frechet distance to the real images of the class; None where either are fewer than two, or the
+            real ones do not vary.
+        label_accuracy: share that the reference classifier takes for the class; None without such a classifier, or
+            without images.
+    """
+
+    name: str
+    images: int
+    fcd: float | None = None
+    label_accuracy: float | None = None
+
+    @classmethod
+    def from_json(cls, value: object) -> ClassRecord:
+        """Checks and reads one entry of `classes` in record.json.
+
+        Raises:
+            ProjectError: a key is missing or of the wrong type.
+        """
+        raw = as_object(value)
+        return cls(
+            name=read_key(raw, "name", as_text),
+            images=read_key(raw, "images", as_integer),
+            fcd=read_key(raw, "fcd", as_number, optional=True),
+            label_accuracy=read_key(raw, "label_accuracy", as_number, optional=True),
+        )
 
 
 @dataclass(frozen=True)
@@ -98,6 +132,9 @@ class ExecutionRecord:
         )
 
 
+Part = TypeVar("Part", ClassRecord, ExecutionRecord)
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial, as record.json tells it; what is unknown (yet) is None.
@@ -112,6 +149,7 @@ class TrialRecord:
         hyperparameters: the active ones only.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
+        classes: of a conditional generator, that of the best execution; empty for any other.
     """
 
     folder: Path
@@ -137,6 +175,7 @@ class TrialRecord:
     flags: tuple[str, ...] = ()
     message: str | None = None
     executions: tuple[ExecutionRecord, ...] = ()
+    classes: tuple[ClassRecord, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, folder: Path) -> TrialRecord:
@@ -145,8 +184,8 @@ class TrialRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
         """
-        # A record of an earlier version has neither flags nor these times.
-        raw = {"flags": None, **dict.fromkeys(TIMES), **as_object(value)}
+        # A record of an earlier version has neither flags nor classes nor these times.
+        raw = {"flags": None, "classes": None, **dict.fromkeys(TIMES), **as_object(value)}
         record = cls(
             folder=folder,
             trial_id=read_key(raw, "trial_id", as_text),
@@ -167,7 +206,8 @@ class TrialRecord:
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
             flags=read_key(raw, "flags", as_texts, optional=True) or (),
             message=read_key(raw, "message", as_text, optional=True),
-            executions=read_key(raw, "executions", _executions, optional=True) or (),
+            executions=read_key(raw, "executions", _list_of(ExecutionRecord, "executions"), optional=True) or (),
+            classes=read_key(raw, "classes", _list_of(ClassRecord, "classes"), optional=True) or (),
         )
         if folder.name != files.TRIAL_PREFIX + record.trial_id:
             raise ProjectError(f"'trial_id' is {record.trial_id!r}, which is not the trial of the folder {folder.name}")
@@ -180,6 +220,7 @@ class TrialRecord:
         content["metrics"] = dict(self.metrics)
         content["flags"] = list(self.flags)
         content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
+        content["classes"] = [dict(vars(one)) for one in self.classes]
         return {"schema": files.SCHEMA, **content}
 
 
@@ -462,10 +503,15 @@ def _history_row(header: list[str], cells: list[str]) -> dict[str, int | float |
     return row
 
 
-def _executions(value: Any) -> tuple[ExecutionRecord, ...]:
-    if not isinstance(value, list):
-        raise ValueError("a list of objects")
-    try:
-        return tuple(ExecutionRecord.from_json(one) for one in value)
-    except ProjectError as error:
-        raise ValueError(f"a list of executions ({error})") from None
+def _list_of(kind: type[Part], what: str) -> Callable[[Any], tuple[Part, ...]]:
+    """A check for a list of parts of a record."""
+
+    def check(value: Any) -> tuple[Part, ...]:
+        if not isinstance(value, list):
+            raise ValueError("a list of objects")
+        try:
+            return tuple(kind.from_json(one) for one in value)
+        except ProjectError as error:
+            raise ValueError(f"a list of {what} ({error})") from None
+
+    return check

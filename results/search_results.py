@@ -13,7 +13,7 @@ from tuner_gan import files
 from tuner_gan.errors import ProjectError, SelectionError
 from tuner_gan.results.importance import importance_table
 from tuner_gan.results.records import Project, TrialRecord, rank, read_json, read_project
-from tuner_gan.results.tables import executions_table, history_table, trials_table
+from tuner_gan.results.tables import classes_table, executions_table, history_table, trials_table
 
 LISTED = 20
 """Trial ids that an error message lists at most."""
@@ -111,6 +111,19 @@ class SearchResults:
             SelectionError: there is no such trial.
         """
         return history_table(self.project, None if trial_id is None else [self.trial(trial_id)])
+
+    def classes(self, trial_id: str = "best") -> pd.DataFrame:
+        """One row a class of a conditional trial; columns in `results.tables.COLUMNS["classes"]`.
+
+        It is empty for a trial that is not conditional, or has no scores yet.
+
+        Args:
+            trial_id: as in `trial`.
+
+        Raises:
+            SelectionError: there is no such trial.
+        """
+        return classes_table(self.trial(trial_id))
 
     def importance(self) -> pd.DataFrame:
         """One row a hyperparameter, the most important first; columns in `results.tables.COLUMNS["importance"]`."""

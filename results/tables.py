@@ -92,6 +92,13 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("g_loss", "Float64", "mean loss of the generator over the epoch"),
         RUNG_COLUMNS,
     ),
+    "classes": (
+        Column("trial_id", "string", "the trial"),
+        Column("class", "string", "name of the class"),
+        Column("images", "Int64", "images of it that were generated for these scores"),
+        Column("fcd", "Float64", "fcd within the class; <NA> where it has fewer than two images, generated or real"),
+        Column("label_accuracy", "Float64", "share that the reference classifier takes for the class"),
+    ),
     "importance": (
         Column("name", "string", "the hyperparameter, without hp."),
         Column("importance", "Float64", "share of the score's variation it explains; all sum to 1"),
@@ -145,6 +152,12 @@ def history_table(project: Project, trials: Sequence[TrialRecord] | None = None)
     ]
     found = ({name.removeprefix(METRIC): 0 for name in row if name.startswith(METRIC)} for row in rows)
     return _table("history", rows, _metric_names(project.rung_metrics, found))
+
+
+def classes_table(trial: TrialRecord) -> pd.DataFrame:
+    """One row a class of a conditional generator, in the order of its labels; see `COLUMNS["classes"]`."""
+    rows = [{**vars(one), "trial_id": trial.trial_id, "class": one.name} for one in trial.classes]
+    return _table("classes", rows, [])
 
 
 def make_table(kind: str, rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, Gener
 PRESETS = ("tutorial_dense", "tutorial_conv")
 
 
-def preset(name: str, image_shape: tuple[int, int, int]) -> GANArchitecture:
+def preset(name: str, image_shape: tuple[int, int, int], classes: int = 0) -> GANArchitecture:
     """Returns a fixed architecture for images of a shape.
 
     * `tutorial_dense`: a dense generator of 256 and 512 units with batch normalisation and LeakyReLU against
@@ -26,6 +26,8 @@ def preset(name: str, image_shape: tuple[int, int, int]) -> GANArchitecture:
     Args:
         name: one of `PRESETS`.
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
+        classes: of a conditional GAN, which gets the class's embedding beside the latents and projects it on the
+            discriminator's features; 0 for the tutorial's own.
 
     Raises:
         ConfigError: there is no preset of that name.
@@ -40,6 +42,7 @@ def preset(name: str, image_shape: tuple[int, int, int]) -> GANArchitecture:
                 "conv", widths=(32, 64, 128), kernel_size=5, downsampling="max_pool", normalization="none"
             ),
             training=TrainingSpec(generator_lr=2e-4, beta1=0.9, batch_size=32, instance_noise=0.1),
+            classes=classes,
         )
     if name == "tutorial_conv":
         return GANArchitecture(
@@ -49,6 +52,7 @@ def preset(name: str, image_shape: tuple[int, int, int]) -> GANArchitecture:
             ),
             discriminator=DiscriminatorSpec("conv", widths=(32, 32), kernel_size=5, normalization="none"),
             training=TrainingSpec(generator_lr=1e-3, beta1=0.9, batch_size=100),
+            classes=classes,
         )
     raise ConfigError(f"Unknown preset {name!r}{closest(name, PRESETS)}: choose one of {', '.join(PRESETS)}.")
 

@@ -70,7 +70,7 @@ def test_the_defaults_are_the_main_job() -> None:
     assert config.folder == Path("runs/mnist5k-dcgan")
     assert config.seconds == 300
     assert config.size is None
-    assert (config.overwrite, config.max_trials) == (False, None)
+    assert (config.overwrite, config.conditional, config.max_trials) == (False, False, None)
     assert (config.objective, config.features, config.finalists) == ("fcd", None, 3)
 
 
@@ -173,6 +173,7 @@ def test_what_is_no_size_is_named(text: str) -> None:
         ("baselines", True, "str"),
         ("name", ["demo"], "str or none"),
         ("overwrite", 1, "bool"),
+        ("conditional", "yes", "bool"),
         ("image_size", 64, "str or none"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tuner_gan.errors import QualityError
-from tuner_gan.images import GREY, generate_images, save_grid, to_images
+from tuner_gan.images import GREY, draw_latents, generate_images, sample_images, save_grid, to_images
 
 Array = npt.NDArray[Any]
 
@@ -91,3 +91,31 @@ def test_unusable_images_are_refused(tmp_path: Path, images: Any) -> None:
 def test_generate_images_refuses_a_count_below_one(n: int, batch_size: int) -> None:
     with pytest.raises(QualityError, match="must be at least 1, got"):
         generate_images(None, n, batch_size=batch_size)
+
+
+def _class_model(classes: int) -> Any:
+    """A conditional generator whose images of class c are all of level 10 c, but for their first pixel."""
+    import keras
+
+    latents, labels = keras.Input((1,)), keras.Input((), dtype="int32")
+    levels = 10 * np.arange(classes)[:, None] / 127.5 - 1
+    level = keras.layers.Embedding(classes, 1, keras.initializers.Constant(levels))(labels)
+    first = keras.layers.Activation("tanh")(latents)
+    x = keras.layers.Concatenate()([first, keras.layers.UpSampling1D(63)(keras.layers.Reshape((1, 1))(level))[..., 0]])
+    return keras.Model([latents, labels], keras.layers.Reshape((8, 8, 1))(x))
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(3, 3), (16, 16), (20, 16)])
+def test_samples_of_a_conditional_generator_have_a_row_for_each_class(classes: int, rows: int) -> None:
+    images = sample_images(_class_model(classes))
+    assert images.shape == (8 * rows, 8, 8, 1)
+    np.testing.assert_array_equal(images[:, 7, 7, 0], np.repeat(10 * np.arange(rows), 8))
+    first = to_images(np.tanh(draw_latents(8 * rows, 1, seed=0)))
+    np.testing.assert_allclose(images[:, 0, 0, 0].astype(int), first[:, 0], atol=1)
+
+
+def test_samples_of_any_other_generator_are_64() -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(64), keras.layers.Reshape((8, 8, 1))])
+    np.testing.assert_array_equal(sample_images(model), generate_images(model, 64, seed=0))

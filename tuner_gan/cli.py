@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     trials.add_argument("--columns", metavar="A,B", help="show these columns")
     history = _add_table(commands, "history", "show losses and scores at every epoch", _history)
     history.add_argument("--trial", metavar="ID", help="of one trial, or best (default: all)")
+    classes = _add_table(commands, "classes", "show the scores of each class of a conditional trial", _classes)
+    classes.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
     _add_export(commands)
     _add_evaluate(commands)
     _add_generate(commands)
@@ -108,6 +110,7 @@ def _add_search(commands: Any) -> None:
         "--data", metavar="D", help="mnist5k (default), digits, mnist, fashion_mnist, cifar10, or a path"
     )
     search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
+    search.add_argument("--conditional", action="store_true", help="tell the GANs the class of each image")
     search.add_argument("--space", metavar="NAME", help="dcgan (default), mlp, progressive or resnet")
     search.add_argument("--oracle", metavar="NAME", help="random (default), bayesian, hyperband or grid")
     search.add_argument(
@@ -185,8 +188,13 @@ def _add_evaluate(commands: Any) -> None:
 def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="make images with an exported generator")
     generate.add_argument("model", metavar="MODEL.keras", help="an exported generator")
-    generate.add_argument("-n", type=int, default=64, metavar="N", help="how many images (default: 64)")
+    generate.add_argument(
+        "-n", type=int, default=64, metavar="N", help="how many images (default: 64); rows of classes are filled up"
+    )
     generate.add_argument("--seed", type=int, metavar="S", help="integer from 0 that fixes the images")
+    generate.add_argument(
+        "--class", dest="label", metavar="C", help="label or name of the class (default: all, one row each in a grid)"
+    )
     generate.add_argument("-o", "--output", required=True, metavar="FILE", help="samples.npz or grid.png")
     generate.set_defaults(run=_generate)
 
@@ -204,6 +212,11 @@ def _search(options: argparse.Namespace) -> int:
     if config.data in DOWNLOADED:
         _load_tensorflow()  # Keras downloads them
     data = datasets.load(config.data, config.size).split(seed=config.seed)
+    if config.conditional and data.num_classes is None:
+        raise ConfigError(
+            f"Conditional GANs need images labelled with two or more classes, but {data.name} has none: add labels or "
+            "leave out --conditional."
+        )
     console.print(
         f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
     )
@@ -234,7 +247,8 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         from tuner_gan.search.project import remove_project
         from tuner_gan.search.tuner import GANTuner
     # What is wrong with the steering is told before an earlier search is deleted or a classifier trained.
-    hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape))
+    classes = data.num_classes if config.conditional else 0
+    hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape, classes), classes)
     if config.overwrite:
         remove_project(config.folder)
     with console.status("Reference classifier"):
@@ -257,10 +271,10 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
     )
 
 
-def _make_space(config: SearchConfig, image_shape: tuple[int, int, int]) -> SearchSpace:
+def _make_space(config: SearchConfig, image_shape: tuple[int, int, int], classes: int = 0) -> SearchSpace:
     from tuner_gan.search_spaces import SteeredSpace, make_space
 
-    space = make_space(config.space, image_shape)
+    space = make_space(config.space, image_shape, classes)
     if not (config.set or config.range or config.default):
         return space
     return SteeredSpace(space).fix(**config.set).narrow(**config.range).set_defaults(**config.default)
@@ -344,6 +358,13 @@ def _history(options: argparse.Namespace) -> int:
     return _write_table(load(options.folder).history(options.trial), options, "There are no epochs yet.")
 
 
+def _classes(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+
+    table = load(options.folder).classes(options.trial)
+    return _write_table(table, options, "There are no scores of classes: the trial is not conditional, or not scored.")
+
+
 def _export(options: argparse.Namespace) -> int:
     from tuner_gan import files
     from tuner_gan.results import load
@@ -353,8 +374,9 @@ def _export(options: argparse.Namespace) -> int:
     from tuner_gan.results.export import export
 
     target = export(options.folder, options.trial, options.output)
-    for name in (files.GENERATOR, files.ARCHITECTURE, files.SAMPLES, files.MODEL_CARD):
-        print(target / name)
+    for name in (files.GENERATOR, files.ARCHITECTURE, files.SAMPLES, files.MODEL_CARD, files.CLASS_NAMES):
+        if (target / name).exists():
+            print(target / name)
     return 0
 
 
@@ -418,16 +440,33 @@ def _generate(options: argparse.Namespace) -> int:
     import numpy as np
 
     from tuner_gan import files
-    from tuner_gan.images import generate_images, save_grid
-    from tuner_gan.results.export import load_generator
+    from tuner_gan.images import class_count, generate_images, save_grid
+    from tuner_gan.results.export import find_class, load_generator
 
-    images = generate_images(load_generator(options.model), options.n, seed=options.seed)
+    generator = load_generator(options.model)
+    classes = class_count(generator)
+    is_grid = output.suffix == ".png"
+    count, columns, labels = options.n, 8, None
+    if options.label is not None:
+        if not classes:
+            raise ConfigError(f"{options.model} is not conditional: leave out --class.")
+        labels = np.full(count, find_class(options.model, options.label, classes))
+    elif classes and is_grid:
+        columns = -(-count // classes)  # one row a class, as many as fill it
+        count = columns * classes
+        labels = np.repeat(np.arange(classes), columns)
+    elif classes:
+        labels = np.arange(count) % classes
+    images = generate_images(generator, count, seed=options.seed, labels=labels)
     files.create_folder(output.parent)
-    if output.suffix == ".png":
-        save_grid(images, output)
+    if is_grid:
+        save_grid(images, output, columns)
     else:
         with files.replacing(output) as path:
-            np.savez_compressed(path, images=images)
+            if labels is None:
+                np.savez_compressed(path, images=images)
+            else:
+                np.savez_compressed(path, images=images, labels=labels)
     print(f"{len(images)} images of {images.shape[1:]} in {output}")
     return 0
 

@@ -35,6 +35,7 @@ class SearchConfig:
         data: name of a data set, or path of an .npz or .npy file or a folder.
         image_size: `"HEIGHTxWIDTH"` to crop and resize images to, or one number for both; None to keep theirs.
         space: name of a search space.
+        conditional: whether the GANs are told the class of each image; the data must have labels.
         oracle: name of an oracle.
         objective: the score that trials are ranked by: `"fcd"`, `"kid"`, `"coverage"`, `"mind"` or
             `"classifier_score"`.
@@ -61,6 +62,7 @@ class SearchConfig:
     data: str = "mnist5k"
     image_size: str | None = None
     space: str = "dcgan"
+    conditional: bool = False
     oracle: str = "random"
     objective: str = "fcd"
     features: str | None = None

@@ -14,6 +14,12 @@ from tuner_gan.errors import DegenerateError, QualityError
 if TYPE_CHECKING:
     import keras
 
+SAMPLES = 64
+"""Images of a grid of samples."""
+SAMPLES_SEED = 0
+SAMPLES_COLUMNS = 8
+SAMPLED_CLASSES = 16
+"""Classes that a grid of samples shows at most, the first ones."""
 GRID_WIDTH = 500
 """Pixels that a grid of small images is scaled up to, about."""
 GAP = 1
@@ -124,6 +130,22 @@ def generate_images(
     if each is not None and each.ndim == 0:
         each = np.full(n, each)
     return images_from_latents(generator, draw_latents(n, latent_dim(generator), seed), batch_size, each)
+
+
+def sample_images(generator: keras.Model) -> npt.NDArray[np.uint8]:
+    """Makes the images of a grid of 8 columns, from the same latents for every generator.
+
+    Returns:
+        uint8 `[64, H, W, C]`; of a conditional generator `[8 K, H, W, C]`, 8 of each of its K classes, 16 at most.
+
+    Raises:
+        QualityError: NaN or infinity in the output.
+    """
+    classes = min(class_count(generator), SAMPLED_CLASSES)
+    if not classes:
+        return generate_images(generator, SAMPLES, seed=SAMPLES_SEED)
+    labels = np.repeat(np.arange(classes), SAMPLES_COLUMNS)
+    return generate_images(generator, len(labels), seed=SAMPLES_SEED, labels=labels)
 
 
 def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = 8) -> None:

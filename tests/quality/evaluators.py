@@ -66,7 +66,7 @@ class Replay:
 
     def __init__(self, images: Array, latent_dim: int = 16) -> None:
         self.output = images.astype(np.float32) / 127.5 - 1
-        self.input_shape = (None, latent_dim)
+        self.inputs = [keras.Input((latent_dim,))]
         self.latents: list[Array] = []
         self.training: set[bool | None] = set()
 

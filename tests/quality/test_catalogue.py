@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tuner_gan.quality.catalogue import CAS, EVERY, METRICS, OBJECTIVES, SECOND
+from tuner_gan.quality.catalogue import CAS, EVERY, LABELLED, METRICS, OBJECTIVES, SECOND
 from tuner_gan.quality.guards import FLAGS
 from tuner_gan.quality.reference import Reference
 from tuner_gan.results.records import FLAG_MEANINGS
@@ -25,7 +25,7 @@ def test_every_score_says_what_it_is(name: str) -> None:
 
 
 def test_every_is_all_of_them_in_order() -> None:
-    assert list(EVERY) == [*METRICS, *SECOND, CAS]
+    assert list(EVERY) == [*METRICS, *LABELLED, *SECOND, CAS]
     assert all(name.startswith("second_") and name.removeprefix("second_") in METRICS for name in SECOND)
     assert [SECOND[name].better for name in SECOND] == [METRICS[name.removeprefix("second_")].better for name in SECOND]
 
@@ -51,6 +51,16 @@ def test_a_reference_gives_exactly_these_scores() -> None:
         "class_kl",
         "modes",
     }
+
+
+def test_a_reference_with_labels_gives_those_of_labels_besides() -> None:
+    features, labels = np.zeros((80, 3), np.float32), np.arange(80) % 10
+    reference = Reference(features, features, np.ones(10, np.int64), 80, labels)
+    assert reference.names == tuple(METRICS)
+    assert reference.label_names == tuple(LABELLED)
+    assert all(metric.cheap for metric in LABELLED.values())  # they are columns of every history
+    assert Reference(features, features, None, 80, labels).label_names == ("class_fcd",)
+    assert Reference(features, features, np.ones(10, np.int64), 80).label_names == ()
 
 
 def test_every_flag_is_explained() -> None:

@@ -91,7 +91,9 @@ def test_what_a_search_reads(quality: QualityEvaluator, digits: DataSplits) -> N
     assert quality.metrics == tuple(METRICS)
     assert quality.rung_metrics == CHEAP
     assert quality.second_metrics == ("second_fcd", "second_classifier_score")
-    assert tuple(quality.floor) == quality.metrics
+    assert quality.label_metrics == ("label_accuracy", "class_fcd")
+    assert quality.class_names == tuple("0123456789")
+    assert tuple(quality.floor) == (*quality.metrics, *quality.label_metrics, "cas")
     assert quality.image_shape == digits.image_shape == (8, 8, 1)
     assert quality.samples == 500  # 360 reference images, and at least 500
     assert quality.seed == SEED
@@ -142,7 +144,8 @@ def test_scores_equal_independent_computations(
     scores = quality.evaluate(digits.holdout.images)
     assert tuple(scores) == quality.metrics
     assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=1e-4)
-    assert scores == pytest.approx(quality.floor, rel=1e-9)  # the floor is that of all held-out images
+    floor = {name: quality.floor[name] for name in scores}
+    assert scores == pytest.approx(floor, rel=1e-9)  # the floor is that of all held-out images
 
     train = classifier.features(digits.train.images)
     near, between = (scipy.spatial.distance.cdist(train, x) for x in (fake, train))
@@ -554,11 +557,13 @@ def test_a_second_opinion_beside_features_of_the_users_own(own: Path, digits: Da
 
 def test_the_fingerprint_follows_everything_that_a_score_depends_on(quality: QualityEvaluator, own: Path) -> None:
     reference = quality._reference
-    counts = reference.class_counts
+    counts, labels = reference.class_counts, reference.labels
     assert counts is not None
+    assert labels is not None
 
     def made(classifier: Any = None, samples: int = 500, card: Any = None, **arrays: Any) -> str:
-        parts = {"features": reference.features, "train": reference.train, "class_counts": counts, **arrays}
+        kept = ("features", "train", "class_counts", "labels")
+        parts = {**{name: getattr(reference, name) for name in kept}, **arrays}
         changed = {**quality.card, **(card or {})}
         return QualityEvaluator(
             classifier or quality.classifier, Reference(samples=samples, **parts), changed
@@ -573,6 +578,9 @@ def test_the_fingerprint_follows_everything_that_a_score_depends_on(quality: Qua
         made(train=_nudged(reference.train.copy())),
         made(class_counts=counts[::-1]),
         made(class_counts=None),
+        made(labels=labels[::-1]),
+        made(labels=None),
+        made(card={"class_names": [*"0123456789", "none"]}),
         made(classifier=QualityEvaluator.load(own).classifier),
     ]
     assert len({quality.fingerprint, *others}) == len(others) + 1

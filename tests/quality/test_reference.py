@@ -185,6 +185,81 @@ def test_fewer_than_six_images_have_no_neighbours(reference: Reference) -> None:
         reference.evaluate(_outputs(FAKE[:5], LOGITS[:5]))
 
 
+# Labels. Class 0 is the larger half of the real images, class 4 has one, class 5 none.
+
+REAL_LABELS = np.repeat([0, 1, 2, 3, 4], [46, 20, 13, 10, 1])
+FAKE_LABELS = np.random.default_rng(6).permutation(np.repeat([0, 1, 2, 4, 5], [70, 40, 29, 20, 1]))
+
+
+@pytest.fixture
+def labelled() -> Reference:
+    return Reference(REAL, TRAIN, COUNTS, SAMPLES, REAL_LABELS)
+
+
+def _within(label: int, fake: Array = FAKE[:SAMPLES], labels: Array = FAKE_LABELS[:SAMPLES]) -> float:
+    """Frechet distance within a class, over the variance of its real images."""
+    real = REAL[label == REAL_LABELS]
+    return _frechet(real, fake[labels == label]) / float(np.trace(np.cov(real.T.astype(float))))
+
+
+def test_the_scores_of_labels_equal_their_definitions(labelled: Reference) -> None:
+    outputs = _outputs()._replace(labels=FAKE_LABELS)
+    expected = {
+        "label_accuracy": sum(LOGITS[i].argmax() == FAKE_LABELS[i] for i in range(160)) / 160,
+        "class_fcd": float(np.mean([_within(label) for label in (0, 1, 2)])),
+    }
+    for measure in (labelled.score, labelled.evaluate):
+        scores, without = measure(outputs), measure(_outputs())
+        assert {name: scores[name] for name in labelled.label_names} == pytest.approx(expected, rel=1e-4)
+        assert {name: scores[name] for name in without} == without  # nothing else changes
+        assert scores.keys() - without.keys() == set(labelled.label_names)
+
+
+def test_the_scores_of_one_class(labelled: Reference) -> None:
+    outputs = _outputs()._replace(labels=FAKE_LABELS)
+    for label in (0, 1, 2):
+        score = labelled.class_score(outputs, label)
+        of_class = np.flatnonzero(np.equal(FAKE_LABELS, label))
+        assert score.images == len(of_class)
+        assert score.label_accuracy == pytest.approx(np.mean(LOGITS[of_class].argmax(1) == label))
+        assert score.fcd == pytest.approx(_within(label), rel=1e-4)
+    nothing_made, one_real, one_made = (labelled.class_score(outputs, label) for label in (3, 4, 5))
+    assert nothing_made == (0, None, None)
+    assert (one_real.images, one_real.fcd) == (20, None)
+    assert one_real.label_accuracy == pytest.approx(np.mean(LOGITS[FAKE_LABELS == 4].argmax(1) == 4))
+    assert one_made == (1, None, 0.0)
+
+
+def test_real_images_that_are_all_alike_have_no_distance_within_their_class() -> None:
+    alike = np.where(REAL_LABELS[:, None] == 1, REAL[0], REAL)
+    reference = Reference(alike, TRAIN, COUNTS, SAMPLES, REAL_LABELS)
+    outputs = _outputs()._replace(labels=FAKE_LABELS)
+    assert reference.class_score(outputs, 1).fcd is None
+    assert reference.score(outputs)["class_fcd"] == pytest.approx(np.mean([_within(0), _within(2)]), rel=1e-4)
+
+
+def test_no_class_with_two_images_on_both_sides_has_no_class_fcd(labelled: Reference) -> None:
+    scores = labelled.score(_outputs()._replace(labels=np.full(len(FAKE), 4)))
+    assert "class_fcd" not in scores
+    assert scores["label_accuracy"] == pytest.approx(np.mean(LOGITS.argmax(1) == 4))
+
+
+def test_labels_without_a_classifier_of_them_have_the_distance_only() -> None:
+    reference = Reference(REAL, TRAIN, None, SAMPLES, REAL_LABELS)
+    outputs = _outputs(logits=None)._replace(labels=FAKE_LABELS)
+    assert reference.label_names == ("class_fcd",)
+    assert reference.score(outputs)["class_fcd"] == pytest.approx(np.mean([_within(c) for c in (0, 1, 2)]), rel=1e-4)
+    assert "label_accuracy" not in reference.evaluate(outputs)
+    assert reference.class_score(outputs, 0).label_accuracy is None
+
+
+def test_labels_are_saved_and_a_file_without_them_is_read(labelled: Reference, tmp_path: Path) -> None:
+    labelled.save(tmp_path)
+    np.testing.assert_array_equal(Reference.load(tmp_path, SAMPLES).labels, REAL_LABELS)
+    np.savez(tmp_path / files.REFERENCE, features=REAL, train=TRAIN, class_counts=COUNTS)  # of an earlier version
+    assert Reference.load(tmp_path, SAMPLES).labels is None
+
+
 @pytest.mark.parametrize("counts", [COUNTS, None], ids=["classes", "no classes"])
 def test_saved_and_loaded_it_is_the_same(counts: Array | None, tmp_path: Path) -> None:
     Reference(REAL, TRAIN, counts, SAMPLES).save(tmp_path)

@@ -80,8 +80,16 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
                 "metrics": {"fcd": score or 0.0, "coverage": 0.75},
             }
         ],
+        "classes": [],
         **changes,
     }
+
+
+CLASSES: list[dict[str, Any]] = [
+    {"name": "cat", "images": 6, "fcd": 0.5, "label_accuracy": 0.75},
+    {"name": "dog", "images": 1, "fcd": None, "label_accuracy": 1.0},
+    {"name": "emu", "images": 0, "fcd": None, "label_accuracy": None},
+]
 
 
 def running_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:

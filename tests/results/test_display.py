@@ -117,7 +117,7 @@ FULL = {  # what a search with a labelled data set measures
     "recall": 0.7234, "density": 0.9, "coverage": 0.8345, "vendi": 12.3, "nn_accuracy": 0.6, "nn_real": 0.55,
     "nn_fake": 0.65, "authenticity": 71.5, "memorisation": -0.4, "classifier_score": 8.1, "classifier_score_std": 0.1,
     "modified_classifier_score": 1.5, "class_kl": 0.0123, "modes": 10.0, "second_fcd": 0.21,
-    "second_classifier_score": 8.0, "cas": 0.9, "made_up": 3.0,
+    "second_classifier_score": 8.0, "made_up": 3.0,
 }  # fmt: skip
 TUTORIALS = ("tutorial_dense", "tutorial_dcgan")
 
@@ -186,6 +186,11 @@ def test_of_many_metrics_the_most_telling_are_shown(
     if width == 160:
         rest = chosen[chosen.index("metric.authenticity") + 1 :]
         assert rest[:3] == ["duration_s", "epochs", "hp.generator_depth"]  # the depth varies, the others do not
+
+
+def test_of_a_conditional_search_the_scores_of_labels_come_first(tmp_path: Path) -> None:
+    table = full_table(tmp_path / "demo", [], [], metrics={**FULL, "label_accuracy": 0.9, "class_fcd": 1.2, "cas": 0.8})
+    assert headers(table, 160)[5:9] == [f"metric.{name}" for name in ("label_accuracy", "class_fcd", "cas", "coverage")]
 
 
 def test_metrics_that_a_search_does_not_have_leave_room_for_others(tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from project_folders import HISTORY, failed_json, record_json, running_json, search_json, write_project, write_trial
+from project_folders import (
+    CLASSES,
+    HISTORY,
+    failed_json,
+    record_json,
+    running_json,
+    search_json,
+    write_project,
+    write_trial,
+)
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
@@ -19,6 +28,7 @@ from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results.records import (
     FLAG_MEANINGS,
     TIMES,
+    ClassRecord,
     ExecutionRecord,
     TrialRecord,
     rank,
@@ -71,6 +81,7 @@ RECORDS = st.builds(
     flags=st.lists(NAMES | st.sampled_from(sorted(FLAG_MEANINGS)), max_size=3).map(tuple),
     message=st.none() | st.text(max_size=20),
     executions=st.lists(EXECUTIONS, max_size=3).map(tuple),
+    classes=st.lists(st.builds(ClassRecord, NAMES, st.integers(0, 9), MAYBE, MAYBE), max_size=3).map(tuple),
 )
 
 
@@ -174,6 +185,14 @@ DAMAGES: list[tuple[bytes | dict[str, Any], str]] = [
     ({"executions": {}}, "'executions' should be a list"),
     ({"executions": [3]}, "expected a JSON object, got 3"),
     ({"executions": [{"execution": 0}]}, "it has no 'seed'"),
+    ({"classes": {}}, "'classes' should be a list of objects"),
+    ({"classes": ["cat"]}, "expected a JSON object, got 'cat'"),
+    ({"classes": [{"name": "cat", "images": 6, "fcd": 0.5}]}, "it has no 'label_accuracy'"),
+    ({"classes": [{**CLASSES[0], "name": 3}]}, "'name' should be text, got 3"),
+    ({"classes": [{**CLASSES[0], "images": -1}]}, "'images' should be a whole number"),
+    ({"classes": [{**CLASSES[0], "images": None}]}, "'images' should be a whole number"),
+    ({"classes": [{**CLASSES[0], "fcd": float("nan")}]}, "'fcd' should be a finite number, got nan"),
+    ({"classes": [{**CLASSES[0], "label_accuracy": "high"}]}, "'label_accuracy' should be a finite number"),
 ]
 
 
@@ -194,7 +213,7 @@ def test_a_damaged_record_costs_only_its_own_trial(tmp_path: Path, damage: bytes
     assert rank(read.trials, "min") == [(1, good), (None, bad)]
 
 
-@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema", "flags", *TIMES}))
+@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema", "flags", "classes", *TIMES}))
 def test_an_incomplete_record_is_unreadable(tmp_path: Path, key: str) -> None:
     content = record_json()
     del content[key]
@@ -206,12 +225,20 @@ def test_an_incomplete_record_is_unreadable(tmp_path: Path, key: str) -> None:
         assert read_project(project).trials[0].status == "UNREADABLE"
 
 
-def test_a_record_of_an_earlier_version_has_no_flags(tmp_path: Path) -> None:
+def test_a_record_of_an_earlier_version_has_no_flags_and_no_classes(tmp_path: Path) -> None:
     content = record_json()
-    del content["flags"]
+    del content["flags"], content["classes"]
     (trial,) = read_project(write_project(tmp_path / "demo", content)).trials
-    assert (trial.status, trial.flags) == ("COMPLETED", ())
-    assert trial.to_json()["flags"] == []
+    assert (trial.status, trial.flags, trial.classes) == ("COMPLETED", (), ())
+    assert (trial.to_json()["flags"], trial.to_json()["classes"]) == ([], [])
+
+
+def test_classes_are_read_and_written_alike(tmp_path: Path) -> None:
+    content = record_json("0003", classes=CLASSES)
+    record = TrialRecord.from_json(content, write_trial(tmp_path, content))
+    assert [one.name for one in record.classes] == ["cat", "dog", "emu"]
+    assert record.classes[1] == ClassRecord("dog", 1, None, 1.0)
+    assert record.to_json() == content
 
 
 def test_flags_that_only_a_newer_version_knows_are_kept(tmp_path: Path) -> None:

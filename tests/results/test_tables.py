@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from project_folders import (
+    CLASSES,
     HISTORY,
     METRICS,
     RUNG_METRICS,
@@ -89,6 +90,13 @@ HISTORY_DTYPES = {
     "g_loss": "Float64",
     **{f"metric.{name}": "Float64" for name in RUNG_METRICS},
 }
+CLASS_DTYPES = {
+    "trial_id": "string",
+    "class": "string",
+    "images": "Int64",
+    "fcd": "Float64",
+    "label_accuracy": "Float64",
+}
 
 
 def dtypes(table: pd.DataFrame) -> dict[str, str]:
@@ -104,14 +112,17 @@ def dtypes(table: pd.DataFrame) -> dict[str, str]:
         [failed_json("0000"), failed_json("0001", started_at=None, hyperparameters={})],
         [running_json()],
         [record_json(status="PRUNED")],
+        [record_json(classes=CLASSES)],
     ],
-    ids=["empty", "one", "two", "all failed", "interrupted", "pruned only"],
+    ids=["empty", "one", "two", "all failed", "interrupted", "pruned only", "conditional"],
 )
 def test_columns_and_dtypes_are_the_same_in_every_search(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     found = results.load(write_project(tmp_path / "demo", *records))
     assert list(dtypes(found.trials()).items()) == list(TRIALS.items())
     assert list(dtypes(found.executions()).items()) == list(EXECUTIONS.items())
     assert list(dtypes(found.history()).items()) == list(HISTORY_DTYPES.items())
+    for record in records:
+        assert list(dtypes(found.classes(record["trial_id"])).items()) == list(CLASS_DTYPES.items())
     assert len(found.trials()) == len(found) == len(records)
     assert isinstance(found.trials().index, pd.RangeIndex)
 
@@ -124,6 +135,7 @@ def test_every_fixed_column_is_documented_in_its_place() -> None:
     assert expand(COLUMNS["trials"], [name for name in TRIALS if name.startswith("hp.")]) == list(TRIALS)
     assert expand(COLUMNS["executions"], []) == list(EXECUTIONS)
     assert expand(COLUMNS["history"], [], RUNG_METRICS) == list(HISTORY_DTYPES)
+    assert expand(COLUMNS["classes"], []) == list(CLASS_DTYPES)
     assert expand(COLUMNS["importance"], []) == ["name", "importance", "std"]
     assert all(column.meaning and column.dtype for columns in COLUMNS.values() for column in columns)
     (flags,) = (column.meaning for column in COLUMNS["trials"] if column.name == "flags")
@@ -163,6 +175,21 @@ def test_times_of_trials_and_executions(tmp_path: Path) -> None:
         assert all(table[name][1] is pd.NA for name in names)
     assert dtypes(found.trials()) == TRIALS
     assert dtypes(found.executions()) == EXECUTIONS
+
+
+def test_classes_of_a_trial(tmp_path: Path) -> None:
+    other = record_json("0001", score=0.9)
+    found = results.load(write_project(tmp_path / "demo", record_json("0000", classes=CLASSES), other))
+    table = found.classes()
+    pd.testing.assert_frame_equal(table, found.classes("0"))
+    assert json.loads(render(table, "json")) == [
+        {"trial_id": "0000", "class": "cat", "images": 6, "fcd": 0.5, "label_accuracy": 0.75},
+        {"trial_id": "0000", "class": "dog", "images": 1, "fcd": None, "label_accuracy": 1.0},
+        {"trial_id": "0000", "class": "emu", "images": 0, "fcd": None, "label_accuracy": None},
+    ]
+    assert found.classes("0001").empty  # not conditional, or not scored yet
+    with pytest.raises(SelectionError, match="There is no trial 'x'"):
+        found.classes("x")
 
 
 def test_flags_are_one_text(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tuner_gan import files
 from tuner_gan.datasets import from_arrays
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.model import GAN
-from tuner_gan.images import draw_latents, images_from_latents
+from tuner_gan.images import draw_latents, images_from_latents, latent_dim
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.results.records import TIMES
 from tuner_gan.search.hypermodel import GANHyperModel
@@ -63,9 +63,10 @@ def blobs(count: int = 96, seed: int = 0) -> npt.NDArray[np.uint8]:
 class TinySpace:
     """Dense networks of 4 to 8 units, the second layer of the generator only when it is deep enough."""
 
-    def __init__(self, widest: int = 8, learning_rate: float = 1e-3) -> None:
+    def __init__(self, widest: int = 8, learning_rate: float = 1e-3, classes: int = 0) -> None:
         self.widest = widest
         self.learning_rate = learning_rate
+        self.classes = classes
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         depth = hp.Int("generator_depth", 1, 2)
@@ -78,6 +79,7 @@ class TinySpace:
             generator=GeneratorSpec("dense", latent_dim=4, widths=tuple(widths), normalization="none"),
             discriminator=DiscriminatorSpec("dense", widths=(8,), normalization="none"),
             training=TrainingSpec(generator_lr=self.learning_rate, batch_size=32),
+            classes=self.classes,
         )
 
 
@@ -121,13 +123,13 @@ class MeanQuality(QualityEvaluator):
         return SHAPE
 
     def score(self, generator: keras.Model) -> dict[str, float]:
-        images = images_from_latents(generator, draw_latents(50, int(generator.input_shape[-1]), seed=0)) / 255
+        images = images_from_latents(generator, draw_latents(50, latent_dim(generator), seed=0)) / 255
         return {
             "fcd": float(np.square(images.mean(axis=0) - self.mean).mean()),
             "brightness": float(images.mean()),
         }
 
-    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
         return self.score(images)
 
     def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
@@ -156,7 +158,7 @@ class FullQuality(MeanQuality):
     def score(self, generator: keras.Model) -> dict[str, float]:
         return {"fcd": super().score(generator)["fcd"]}
 
-    def evaluate(self, images: Any, *, second: bool = False) -> dict[str, float]:
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
         self.asked.append(second)
         scores = super().score(images)
         return scores | ({"second_fcd": 2 * scores["fcd"]} if second else {})

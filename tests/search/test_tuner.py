@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import math
 import shutil
@@ -27,6 +28,7 @@ from tuner_gan.quality import classifier as classifier_module
 from tuner_gan.results import load
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
+from tuner_gan.search_spaces import MLPSpace
 
 pytestmark = QUIET
 
@@ -498,15 +500,24 @@ def test_all_trials_failed(tmp_path: Path) -> None:
     assert trials["rank"].isna().all()
 
 
-def test_a_space_for_other_images_fails_its_trials(tmp_path: Path) -> None:
-    hypermodel = GANHyperModel((16, 16, 1), TinySpace())
-    quality = MeanQuality(blobs())
-    hypermodel.image_shape = SHAPE
-    hypermodel.search_space = GANHyperModel((16, 16, 1), "mlp").search_space
-    with pytest.raises(
-        SearchError, match=r"The search space TinySpace must give a GANArchitecture for images of shape"
-    ):
-        run_search(tmp_path, hypermodel=hypermodel, quality=quality, max_trials=1)
+def test_a_space_for_other_images_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    hypermodel = GANHyperModel(SHAPE, MLPSpace((16, 16, 1)))
+    with pytest.raises(ConfigError, match=r"The search space MLPSpace must give a GANArchitecture for images of shape"):
+        make_tuner(tmp_path, hypermodel=hypermodel)
+    assert list((tmp_path / "search").iterdir()) == []
+
+
+def test_a_space_that_is_for_other_images_at_some_points_fails_these_trials(tmp_path: Path) -> None:
+    class Mixed(TinySpace):
+        def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+            architecture = super().sample(hp)
+            is_default = architecture.generator.widths == (4,)
+            return architecture if is_default else dataclasses.replace(architecture, image_shape=(9, 9, 1))
+
+    tuner = run_search(tmp_path, space=Mixed(), eager=True)
+    completed, failed = tuner.results().records
+    assert (completed.status, failed.status) == ("COMPLETED", "FAILED")
+    assert "The search space Mixed must give a GANArchitecture for images of shape (8, 8, 1)" in str(failed.message)
 
 
 @pytest.mark.parametrize("name", [files.RECORD, files.HISTORY, files.GENERATOR, files.STATE])

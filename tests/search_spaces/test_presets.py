@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -127,6 +129,13 @@ def test_an_unknown_preset_is_refused(name: str, near: str) -> None:
     assert str(caught.value) == (
         f"Unknown preset {name!r} (did you mean {near!r}?): choose one of tutorial_dense, tutorial_conv."
     )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_conditional_preset_differs_in_its_classes_only(name: str) -> None:
+    conditional = preset(name, (28, 28, 1), classes=7)
+    assert conditional == dataclasses.replace(preset(name, (28, 28, 1)), classes=7)
+    assert GAN(conditional, seed=0).generate(14, seed=0, labels=np.arange(14) % 7).shape == (14, 28, 28, 1)
 
 
 def test_an_image_shape_out_of_range_is_refused() -> None:

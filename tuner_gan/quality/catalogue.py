@@ -15,7 +15,7 @@ class Metric(NamedTuple):
         better: "lower", "higher", or "floor" when the value of real images is the best one.
         meaning: a short sentence for a table.
         cheap: whether it is measured at every rung, not only at the end of a training.
-        needs_classes: whether it needs labels, and so is absent without.
+        needs_classes: whether it needs a classifier of the real images' labels, and so is absent without.
     """
 
     better: Literal["lower", "higher", "floor"]
@@ -51,6 +51,14 @@ METRICS: Final[dict[str, Metric]] = {
 }
 """In the order of tables."""
 
+LABELLED: Final[dict[str, Metric]] = {
+    "label_accuracy": Metric(
+        "higher", "share of generated images that are of the class asked for", cheap=True, needs_classes=True
+    ),
+    "class_fcd": Metric("lower", "mean over classes of the fcd within a class", cheap=True),
+}
+"""Of images with labels only, as a conditional generator makes them."""
+
 SECOND: Final[dict[str, Metric]] = {
     "second_fcd": Metric("lower", "fcd by a second classifier of another seed"),
     "second_classifier_score": Metric("higher", "classifier score by a second classifier", needs_classes=True),
@@ -59,10 +67,11 @@ SECOND: Final[dict[str, Metric]] = {
 CAS: Final = "cas"
 EVERY: Final[dict[str, Metric]] = {
     **METRICS,
+    **LABELLED,
     **SECOND,
     CAS: Metric("higher", "accuracy on real images of a classifier that learned from the generated ones"),
 }
-"""`cas` is there for generated images with labels only (arXiv:1905.10887)."""
+"""`cas` is there for generated images with labels only (arXiv:1905.10887); in a search, for finalists only."""
 
 OBJECTIVES: Final[dict[str, Literal["min", "max"]]] = {
     "fcd": "min",

@@ -14,6 +14,7 @@ import pandas as pd
 
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import DegenerateError, QualityError
+from tuner_gan.images import class_count
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, EVERY
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -62,7 +63,7 @@ class Evaluation:
             "flags": list(self.flags),
             "message": self.message,
             "scores": dict(self.scores),
-            "floor": {name: value for name, value in self.floor.items() if name in self.scores},
+            "floor": {name: self.floor[name] for name in self.scores if name in self.floor},
             "fingerprint": self.quality.fingerprint,
             "evaluator": {name: value for name, value in self.quality.card.items() if name not in ("floor", "fit_s")},
         }
@@ -80,7 +81,8 @@ def evaluate(
 
     Args:
         source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
-            are compared pair by pair. Images labelled with the classes of the data get `cas`, too.
+            are compared pair by pair. A generator that is conditional on the classes of the data, and images labelled
+            with them, get the scores of labels and `cas`, too.
         data: real images. The classifier learns from `train`, in which copies are looked for; the images are compared
             with `reference`; `holdout` gives the floors.
         against: real images to compare with instead of `data.reference`.
@@ -98,19 +100,23 @@ def evaluate(
         data = dataclasses.replace(data, reference=against, fingerprint=together)
     samples = None if not isinstance(source, ImageDataset) else min(len(source), MOST_IMAGES)
     quality = QualityEvaluator.fit(data, seed=seed, features=features, samples=samples)
-    images = source.images if isinstance(source, ImageDataset) else source
     name = data.name if against is None else against.name
     count = len(source) if isinstance(source, ImageDataset) else quality.samples
+    is_labelled = isinstance(source, ImageDataset) and source.labels is not None
+    is_labelled = is_labelled and source.class_names == data.train.class_names
     try:
-        scores = quality.evaluate(images, second=True)
+        if isinstance(source, ImageDataset):
+            labels = source.labels if is_labelled and quality.class_names else None
+            scores = quality.evaluate(source.images, labels, second=True)
+        else:
+            scores = quality.evaluate(source, second=True)
     except DegenerateError as error:
         return Evaluation(count, name, {}, quality.floor, (error.flag,), str(error), quality)
-    floor = quality.floor
-    if isinstance(source, ImageDataset) and source.labels is not None and source.class_names == data.train.class_names:
+    if is_labelled:
         scores[CAS] = classification_accuracy_score(source, data.holdout, seed=seed)
-        if features is None:  # the classifier of the data is the same training on real images
-            floor[CAS] = quality.card["accuracy"]
-    return Evaluation(count, name, scores, floor, quality.flags(scores, count), None, quality)
+    elif not isinstance(source, ImageDataset) and class_count(source):
+        scores[CAS] = quality.cas(source)
+    return Evaluation(count, name, scores, quality.floor, quality.flags(scores, count), None, quality)
 
 
 def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]) -> None:

@@ -15,16 +15,18 @@ import keras
 import numpy as np
 
 from tuner_gan import files
-from tuner_gan.datasets import DataSplits
+from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, closest
-from tuner_gan.images import images_from_latents
+from tuner_gan.images import class_count, images_from_latents, latent_dim
 from tuner_gan.quality import metrics
-from tuner_gan.quality.catalogue import OBJECTIVES, SECOND
+from tuner_gan.quality.accuracy_score import classification_accuracy_score
+from tuner_gan.quality.catalogue import CAS, OBJECTIVES, SECOND
 from tuner_gan.quality.classifier import ReferenceClassifier
 from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
 from tuner_gan.quality.frozen import Images, damaged, inference_batch, read_card
 from tuner_gan.quality.guards import find_flags
-from tuner_gan.quality.reference import Floats, Outputs, Reference
+from tuner_gan.quality.labels import Labels, allocate_labels
+from tuner_gan.quality.reference import ClassScore, Floats, Outputs, Reference
 from tuner_gan.quality.second import SecondOpinion
 
 FEWEST_SAMPLES, MOST_SAMPLES = 500, 2_000
@@ -34,12 +36,17 @@ DEAD = 1e-6
 """A feature is dead when its variance is below this share of the mean variance."""
 USUAL_FIT_S = 15.0
 """Seconds that a classifier takes to train, about, where none was trained yet."""
+MOST_TAUGHT = 10_000
+"""Generated images, one for each training image, that `cas` learns from at most."""
 CHUNK = 4_096
 """Images whose features are held at a time beyond those that are compared pair by pair."""
 
 
 class QualityEvaluator:
     """Scores generators against reference images that neither classifier nor GAN has seen.
+
+    A conditional generator is asked for the classes of the reference images, in their frequencies, and gets the scores
+    of labelled images besides.
 
     Make one with `fit` or `load`.
 
@@ -82,6 +89,16 @@ class QualityEvaluator:
         return self._reference.names
 
     @property
+    def label_metrics(self) -> tuple[str, ...]:
+        """Names of the scores that conditional generators, and images with labels, get besides, also at every rung."""
+        return self._reference.label_names
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes that a conditional generator may have, by their labels; empty without."""
+        return () if self._reference.labels is None else tuple(self.card["class_names"])
+
+    @property
     def rung_metrics(self) -> tuple[str, ...]:
         """Names of the scores of `score`, which are cheap enough for every rung."""
         return self._reference.cheap_names
@@ -101,11 +118,13 @@ class QualityEvaluator:
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) of all that a score depends on; scores of different fingerprints cannot be compared."""
         fixed = [self.classifier.fingerprint, self.card["data_fingerprint"], self.seed, self.samples, *self.metrics]
+        fixed += [*self.label_metrics, len(self.class_names)] if self.class_names else []
         digest = hashlib.sha256(json.dumps(fixed).encode())
         for features in (self._reference.features, self._reference.train):
             digest.update(np.ascontiguousarray(features, "<f4").tobytes())
-        if self._reference.class_counts is not None:
-            digest.update(np.ascontiguousarray(self._reference.class_counts, "<i8").tobytes())
+        for whole in (self._reference.class_counts, self._reference.labels):
+            if whole is not None:
+                digest.update(np.ascontiguousarray(whole, "<i8").tobytes())
         return digest.hexdigest()
 
     @property
@@ -179,6 +198,8 @@ class QualityEvaluator:
         features, logits = _predict(classifier, data.reference.images)
         counts = None if logits is None else np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
         samples = samples or min(max(len(features), FEWEST_SAMPLES), MOST_SAMPLES)
+        class_names = data.train.class_names
+        is_labelled = len(class_names) >= 2 and data.reference.class_names == class_names
         train = _predict(classifier, data.train.images)[0]
         variance = features.var(axis=0, dtype=np.float64)
         card: dict[str, Any] = {
@@ -192,9 +213,14 @@ class QualityEvaluator:
             "effective_rank": metrics.effective_rank(features),
             "dead_units": int(np.count_nonzero(variance < DEAD * variance.mean())),
             "sampling_bias": metrics.relative_sampling_bias(features, samples),
+            "class_names": list(class_names) if is_labelled else [],
         }
-        evaluator = cls(classifier, Reference(features, train, counts, samples), card, objective)
-        card["floor"] = evaluator.evaluate(_chosen(data, seed, samples))
+        labels = data.reference.labels if is_labelled else None
+        evaluator = cls(classifier, Reference(features, train, counts, samples, labels), card, objective)
+        holdout = _chosen(data, seed, samples)
+        card["floor"] = evaluator.evaluate(holdout.images, holdout.labels if is_labelled else None)
+        if isinstance(classifier, ReferenceClassifier) and classifier.kind == "classifier":
+            card["floor"][CAS] = classifier.accuracy  # the same training, on real images
         card["fingerprint"] = evaluator.fingerprint
         evaluator.card = {**classifier.card(), **card}
         return evaluator
@@ -222,18 +248,21 @@ class QualityEvaluator:
         """Generates `samples` images from the project's fixed latents and gives them the scores of every rung.
 
         Args:
-            generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1]; called in inference mode.
+            generator: float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or a conditional one, whose second input
+                is int32 labels `[B]`; called in inference mode.
 
         Returns:
-            A number for each name in `rung_metrics`.
+            A number for each name in `rung_metrics`; of a conditional generator in `label_metrics`, too.
 
         Raises:
             DegenerateError: NaN or infinity in the output, or images that are all the same.
-            QualityError: images of another shape.
+            QualityError: images of another shape, or a generator for other classes.
         """
-        return self._reference.score(self._outputs(self._generate(generator)))
+        return self._reference.score(self._outputs(*self._generate(generator)))
 
-    def evaluate(self, images: Images | keras.Model, *, second: bool = False) -> dict[str, float]:
+    def evaluate(
+        self, images: Images | keras.Model, labels: Labels | None = None, *, second: bool = False
+    ) -> dict[str, float]:
         """Gives images every score.
 
         The Frechet distance compares all images with all reference images; scores that compare pair by pair take
@@ -242,24 +271,76 @@ class QualityEvaluator:
         Args:
             images: uint8 `[N, H, W, C]`, N >= 2, or a generator, whose images of the project's fixed latents are
                 taken. Scores are comparable for equal N only, which is `samples` for a generator.
+            labels: of images, integers `[N]` that index `class_names`; None for images without, and for a generator.
             second: whether to ask a second classifier of another seed, too, which adds `second_metrics`. It is trained
                 when the project has none yet; an evaluator that was loaded without images cannot.
 
         Returns:
-            A number for each name in `metrics`, and in `second_metrics` if asked for. Fewer than d + 3 images, d the
-            number of features, have no `fcd_infinity`.
+            A number for each name in `metrics`, with labels in `label_metrics`, and in `second_metrics` if asked for.
+            Fewer than d + 3 images, d the number of features, have no `fcd_infinity`; images of which no class has two,
+            among the reference images as well, have no `class_fcd`.
 
         Raises:
             DegenerateError: NaN or infinity in a generator's output, or images that are all the same.
-            QualityError: another shape or dtype, fewer than six images, or no second classifier can be trained.
+            QualityError: another shape or dtype, fewer than six images, labels that do not fit, a generator for other
+                classes, or no second classifier can be trained.
         """
         if not isinstance(images, np.ndarray):
-            images = self._generate(images)
-        scores = self._reference.evaluate(self._outputs(images))
+            images, labels = self._generate(images)
+        elif labels is not None:
+            labels = self._check_labels(labels, len(images))
+        scores = self._reference.evaluate(self._outputs(images, labels))
         if second:
             seen = self._second_opinion().score(images)
             scores |= {name: seen[name] for name in self.second_metrics}
         return scores
+
+    def evaluate_classes(self, generator: keras.Model) -> tuple[ClassScore, ...]:
+        """Scores the images of each class of a conditional generator, the same images as for `evaluate`.
+
+        Returns:
+            One score for each of `class_names`; nothing for a generator without classes.
+        """
+        outputs = self._outputs(*self._generate(generator))
+        if outputs.labels is None:
+            return ()
+        return tuple(self._reference.class_score(outputs, label) for label in range(len(self.class_names)))
+
+    def cas(self, generator: keras.Model) -> float:
+        """Trains a classifier on images of a conditional generator, and tests it on the held-out images.
+
+        It gets an image for each training image, of the same class, 10,000 at most; so its accuracy can be compared
+        with that of the classifier trained on the real images, which is the floor. It takes as long as that training.
+
+        Args:
+            generator: conditional, as for `score`.
+
+        Returns:
+            The classification accuracy score in [0, 1].
+
+        Raises:
+            QualityError: the generator is not conditional or for other classes, or this evaluator was loaded without
+                images.
+
+        References:
+            Ravuri and Vinyals 2019, arXiv:1905.10887.
+        """
+        if self._data is None:
+            raise QualityError(
+                "images are needed to train and test a classifier for cas, but this evaluator was loaded without: make "
+                "it with QualityEvaluator.fit."
+            )
+        self._check_classes(class_count(generator))
+        train = self._data.train
+        assert train.labels is not None  # there are classes
+        labels = train.labels[np.random.default_rng(self.seed).permutation(len(train))[:MOST_TAUGHT]]
+        # Other latents than those of the scores, which are too few.
+        latents = np.random.default_rng([self.seed, latent_dim(generator), 1]).standard_normal(
+            (len(labels), latent_dim(generator)), dtype=np.float32
+        )
+        images = images_from_latents(generator, latents, inference_batch(self.image_shape), labels)
+        taught = ImageDataset("generated", images, labels, train.class_names)
+        return classification_accuracy_score(taught, self._data.holdout, seed=self.seed)
 
     def flags(self, scores: Mapping[str, float], count: int | None = None) -> tuple[str, ...]:
         """Names what is wrong with images by the scores that `evaluate` gave them; empty for nothing found.
@@ -270,11 +351,41 @@ class QualityEvaluator:
         """
         return find_flags(scores, self.floor, min(count or self.samples, self.samples))
 
-    def _generate(self, generator: keras.Model) -> Images:
-        latents = self._fixed_latents(int(generator.input_shape[-1]))
-        return images_from_latents(generator, latents, inference_batch(self.image_shape))
+    def _generate(self, generator: keras.Model) -> tuple[Images, Labels | None]:
+        """Images of the fixed latents, and the fixed labels where the generator takes some."""
+        classes = class_count(generator)
+        labels = None
+        if classes:
+            self._check_classes(classes)
+            assert self._reference.labels is not None
+            labels = allocate_labels(self._reference.labels, classes, self.samples, self.seed)
+        latents = self._fixed_latents(latent_dim(generator))
+        return images_from_latents(generator, latents, inference_batch(self.image_shape), labels), labels
 
-    def _outputs(self, images: Images) -> Outputs:
+    def _check_classes(self, classes: int) -> None:
+        known = len(self.class_names)
+        if not known:
+            raise QualityError(
+                "a conditional generator needs reference images labelled with the classes of the training images, but "
+                "these have no such labels."
+            )
+        if classes != known:
+            kind = f"for {classes}" if classes else "not conditional"
+            raise QualityError(f"the generator must be for the {known} classes of the real images, but it is {kind}.")
+
+    def _check_labels(self, labels: Any, count: int) -> Labels:
+        found, classes = np.asarray(labels), len(self.class_names)
+        is_whole = np.issubdtype(found.dtype, np.integer) and found.shape == (count,) and count > 0
+        if not is_whole or found.min() < 0 or found.max() >= classes:
+            raise QualityError(
+                f"labels must be {count} integers in 0..{classes - 1}, one for each image, but got {found.dtype} "
+                f"{list(found.shape)}{f' in {found.min()}..{found.max()}' if is_whole else ''}."
+                if classes
+                else "labels were given, but the reference images have none."
+            )
+        return found.astype(np.int64)
+
+    def _outputs(self, images: Images, labels: Labels | None = None) -> Outputs:
         moments: metrics.Moments | None = None
         kept, every = [], []
         for start in range(0, len(images), CHUNK):
@@ -292,7 +403,7 @@ class QualityEvaluator:
                 "which has no score.",
                 "constant",
             )
-        return Outputs(np.concatenate(kept), moments, np.concatenate(every) if every else None)
+        return Outputs(np.concatenate(kept), moments, np.concatenate(every) if every else None, labels)
 
     def _fixed_latents(self, size: int) -> Floats:
         if size not in self._latents:
@@ -310,7 +421,7 @@ class QualityEvaluator:
                     "a second classifier has to be trained, but this evaluator was loaded without images: make it "
                     "with QualityEvaluator.fit."
                 )
-            holdout = _chosen(self._data, self.seed, self.samples)
+            holdout = _chosen(self._data, self.seed, self.samples).images
             self._second = SecondOpinion.fit(self._data, holdout, self.seed + 1)
             if folder is not None:
                 self._second.save(folder)
@@ -327,8 +438,11 @@ class QualityEvaluator:
         there = self._second is not None or (
             self._folder is not None and (self._folder / files.SECOND_DIR / files.CARD).exists()
         )
-        if there:
-            return 0.0
+        return 0.0 if there else self.cas_s
+
+    @property
+    def cas_s(self) -> float:
+        """Seconds that `cas` takes, about: the training of a classifier."""
         return float(self.card["fit_s"]) if isinstance(self.classifier, ReferenceClassifier) else USUAL_FIT_S
 
     def save(self, directory: str | Path) -> None:
@@ -362,13 +476,18 @@ class QualityEvaluator:
             reference = Reference.load(folder, samples)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder, f"{files.REFERENCE} is missing or cannot be read") from error
-        if reference.features.shape[1:] != (classifier.feature_dim,) or reference.train.ndim != 2:
+        if (
+            reference.features.shape[1:] != (classifier.feature_dim,)
+            or reference.train.ndim != 2
+            or not _labels_fit(reference, card.get("class_names"))
+        ):
             raise damaged(folder, f"{files.REFERENCE} does not fit the classifier")
         try:
             evaluator = cls(classifier, reference, card, objective)
             fits = evaluator.fingerprint == card["fingerprint"] and math.isfinite(card["sampling_bias"])
-            # Few held-out images have no extrapolated distance.
-            fits = fits and set(evaluator.metrics) - {"fcd_infinity"} <= set(card["floor"])
+            # Few held-out images have no extrapolated distance, or no class with two of them.
+            named = {*evaluator.metrics, *evaluator.label_metrics} - {"fcd_infinity", "class_fcd"}
+            fits = fits and named <= set(card["floor"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -387,10 +506,20 @@ def _predict(classifier: ReferenceClassifier | FeatureExtractor, images: Images)
     return features, logits if classifier.kind == "classifier" else None
 
 
-def _chosen(data: DataSplits, seed: int, samples: int) -> Images:
+def _labels_fit(reference: Reference, names: Any) -> bool:
+    labels = reference.labels
+    if labels is None:
+        return True
+    is_named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    is_whole = labels.dtype == np.int64 and labels.shape == (len(reference.features),)
+    return is_named and is_whole and labels.min() >= 0 and labels.max() < len(names)
+
+
+def _chosen(data: DataSplits, seed: int, samples: int) -> ImageDataset:
     """The held-out images that floors are measured with."""
-    chosen = np.random.default_rng(seed).permutation(len(data.holdout))[:samples]
-    return data.holdout.images[np.sort(chosen)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(data.holdout))[:samples])
+    labels = None if data.holdout.labels is None else data.holdout.labels[chosen]
+    return ImageDataset("holdout", data.holdout.images[chosen], labels, data.holdout.class_names)
 
 
 def _check_objective(objective: str, known: Any) -> None:

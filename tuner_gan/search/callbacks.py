@@ -17,8 +17,8 @@ import keras_tuner
 
 from tuner_gan import files
 from tuner_gan.errors import DegenerateError, ProjectError
-from tuner_gan.images import generate_images, save_grid
-from tuner_gan.results.records import ExecutionRecord
+from tuner_gan.images import sample_images, save_grid
+from tuner_gan.results.records import ClassRecord, ExecutionRecord
 
 if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 SCORINGS = 10
 """Epochs of a training at which it is scored, at most, besides its first: scoring costs about as much as a second of
 training."""
-GRID = 64
-GRID_SEED = 0
 
 
 def is_rung(epoch: int, epochs: int) -> bool:
@@ -99,6 +97,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_epoch: int | None = None
         self.best_metrics: dict[str, float] = {}
         self.flags: tuple[str, ...] = ()
+        self.classes: tuple[ClassRecord, ...] = ()
         self.last_epoch = 0
         self.out_of_time = False
         self._best_elsewhere = best_elsewhere
@@ -142,11 +141,15 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
                 "step": int(self.model.steps),
                 "seconds": round(self._seconds, 3),
                 **losses,
-                **{f"metric.{name}": metrics.get(name) for name in self.quality.rung_metrics},
+                **{f"metric.{name}": metrics.get(name) for name in self._rung_metrics()},
             }
         )
         with self.times.spent_on("save_s"), fatal_when_unwritable():
             write_history(self.folder / files.HISTORY, self.rows)
+
+    def _rung_metrics(self) -> tuple[str, ...]:
+        of_labels = self.quality.label_metrics if self.model.architecture.classes else ()
+        return (*self.quality.rung_metrics, *of_labels)
 
     def _score(self) -> dict[str, float]:
         with self.times.spent_on("eval_s"):
@@ -162,7 +165,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return metrics
 
     def evaluate_best(self, generator: keras.Model) -> None:
-        """Gives the best epoch every score, and its flags.
+        """Gives the best epoch every score, its flags and, of a conditional generator, the scores of each class.
 
         Args:
             generator: of the same architecture; it gets the weights of the best epoch.
@@ -171,6 +174,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         with self.times.spent_on("eval_s"):
             self.best_metrics = self.quality.evaluate(generator)
             self.flags = self.quality.flags(self.best_metrics)
+            if self.model.architecture.classes:
+                scores = zip(self.quality.class_names, self.quality.evaluate_classes(generator), strict=True)
+                self.classes = tuple(ClassRecord(name, *score) for name, score in scores)
 
     def is_better(self, score: float | None, than: float | None) -> bool:
         """Tells whether a score beats another; any score beats none."""
@@ -181,7 +187,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def _write_best(self) -> None:
         # In this thread: a thread of its own saved no time that could be measured, see docs/performance.md.
         with self.times.spent_on("save_s"):
-            images = generate_images(self.model.ema_generator, GRID, seed=GRID_SEED)
+            images = sample_images(self.model.ema_generator)
             with fatal_when_unwritable():
                 with files.replacing(self.folder / files.GENERATOR) as path:
                     self.model.save_generator(path)

@@ -21,6 +21,8 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
         search_space: the name of a built-in space (`"dcgan"`, `"mlp"`, `"progressive"`, `"resnet"`), a steered one
             such as `DCGANSpace(image_shape).fix(beta1=0.5)`, or your own `SearchSpace`.
+        classes: of conditional GANs, from 2; 0 for GANs without labels. Your own space must give architectures with as
+            many.
 
     Attributes:
         space_name: name of a built-in space, steered or not; of yours, the name of its class.
@@ -29,12 +31,15 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         ConfigError: there is no such space, or the object has no `sample(hp)`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], search_space: str | SearchSpace = "dcgan") -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], search_space: str | SearchSpace = "dcgan", classes: int = 0
+    ) -> None:
         super().__init__(name="gan")
+        self.classes = classes
         self.image_shape = (int(image_shape[0]), int(image_shape[1]), int(image_shape[2]))
         if isinstance(search_space, str):
             self.space_name = search_space
-            self.search_space = make_space(search_space, self.image_shape)
+            self.search_space = make_space(search_space, self.image_shape, classes)
         elif isinstance(search_space, type) or not isinstance(search_space, SearchSpace):
             raise ConfigError(
                 f"search_space must be a name or an object with a method sample(hp), but got {search_space!r}."
@@ -44,16 +49,22 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             self.search_space = search_space
 
     def architecture(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
-        """Samples the space and checks that what it gives fits the images.
+        """Samples the space and checks that what it gives fits the images and the classes.
 
         Raises:
-            ConfigError: the space gives something else than an architecture for images of this shape.
+            ConfigError: the space gives something else than an architecture for images of this shape, or one for other
+                classes.
         """
         architecture = self.search_space.sample(hp)
         if not isinstance(architecture, GANArchitecture) or architecture.image_shape != self.image_shape:
             raise ConfigError(
                 f"The search space {self.space_name} must give a GANArchitecture for images of shape "
                 f"{self.image_shape}, but it gave {architecture!r}: try check_search_space on it."
+            )
+        if architecture.classes != self.classes:
+            raise ConfigError(
+                f"The search space {self.space_name} must give a GANArchitecture with classes={self.classes}, but it "
+                f"gave one with classes={architecture.classes}: pass it the same classes as the GANHyperModel."
             )
         return architecture
 

@@ -13,6 +13,7 @@ import keras_tuner
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
+from tuner_gan.quality.catalogue import CAS
 
 if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
@@ -30,9 +31,11 @@ def describe(
     space: keras_tuner.HyperParameters,
     oracle: str,
     seed: int,
+    classes: int = 0,
 ) -> dict[str, Any]:
     """Returns the content of search.json for a new search."""
     card = quality.card
+    of_labels = quality.label_metrics if classes else ()
     return {
         "schema": files.SCHEMA,
         "name": name,
@@ -40,10 +43,12 @@ def describe(
         "seed": seed,
         "oracle": oracle,
         "objective": {"name": quality.objective, "direction": quality.direction},
+        "conditional": classes > 0,
         "data": {
             "name": card["data_name"],
             "fingerprint": card["data_fingerprint"],
             "image_shape": list(quality.image_shape),
+            **({"class_names": list(quality.class_names)} if classes else {}),
         },
         "classifier": {
             "fingerprint": quality.fingerprint,
@@ -52,8 +57,8 @@ def describe(
             "floor": quality.floor,
         },
         "space": {"name": space_name, "hyperparameters": [_parameter(parameter) for parameter in space.space]},
-        "metrics": [*quality.metrics, *quality.second_metrics],
-        "rung_metrics": list(quality.rung_metrics),
+        "metrics": [*quality.metrics, *of_labels, *quality.second_metrics, *((CAS,) if classes else ())],
+        "rung_metrics": [*quality.rung_metrics, *of_labels],
         "config": {},
         "versions": _versions(),
         "elapsed_s": 0.0,
@@ -80,8 +85,8 @@ def check_same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> 
     """Refuses to go on with a search of something else.
 
     Raises:
-        ProjectError: data, search space, classifier, objective, oracle or seed differ; the message names which, and
-            how.
+        ProjectError: data, kind of GAN, search space, classifier, objective, oracle or seed differ; the message names
+            which, and how.
     """
     difference = _difference(stored, wanted)
     if difference:
@@ -92,6 +97,11 @@ def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     try:
         if stored["data"]["fingerprint"] != wanted["data"]["fingerprint"]:
             return f"data set ({_named(stored['data'])}, not {_named(wanted['data'])})"
+        # A project of an earlier version does not say, and none was conditional.
+        kinds = [search.get("conditional", False) for search in (stored, wanted)]
+        if kinds[0] != kinds[1]:
+            before, now = ("conditional" if kind else "unconditional" for kind in kinds)
+            return f"kind of GAN ({before}, not {now})"
         space = _space_difference(stored["space"], wanted["space"])
         if space:
             return f"search space ({space})"

@@ -28,6 +28,7 @@ from tuner_gan.results.records import (
     INTERRUPTED,
     RUNNING,
     TIMES,
+    ClassRecord,
     ExecutionRecord,
     TrialRecord,
     read_json,
@@ -208,6 +209,7 @@ class TrialRun:
     def _write(self, status: str, message: str | None = None) -> TrialRecord:
         """Writes record.json with the means and the summed times over the executions so far."""
         executions = tuple(recorder.record() for recorder in self._recorders)
+        classes: dict[int, tuple[ClassRecord, ...]] = {one.execution: one.classes for one in self._recorders}
         duration = round(time.monotonic() - self._started, 3)
         self._update(
             status=status,
@@ -227,6 +229,7 @@ class TrialRun:
                 best_execution=best.execution,
                 best_epoch=best.best_epoch,
                 epochs=best.epochs,
+                classes=classes[best.execution],
                 # The latest execution may have the scores of its rungs only.
                 metrics={
                     name: statistics.fmean(execution.metrics[name] for _, execution in scored)

@@ -27,6 +27,7 @@ from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
+from tuner_gan.quality.catalogue import CAS
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results import load
@@ -86,13 +87,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
 
     Raises:
-        ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes.
+        ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes or for
+            other classes.
         ProjectError: the folder holds a search of something else, cannot be written, or is damaged.
 
     Example:
         >>> tuner = GANTuner(GANHyperModel(data.image_shape), quality=quality, max_trials=8, directory="runs")
         >>> tuner.search(data.train, epochs=10)
         >>> tuner.results().trials()
+
+    Conditional GANs are searched for with `GANHyperModel(data.image_shape, classes=data.num_classes)`.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 f"hypermodel and quality must be for the same images, but got shapes {hypermodel.image_shape} and "
                 f"{tuple(quality.image_shape)}."
             )
+        _check_classes(hypermodel, quality)
         for name, value, least in (
             ("max_trials", max_trials, 1),
             ("max_epochs", max_epochs, 1),
@@ -143,7 +148,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._gan: GAN | None = None  # of the latest training
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
-        self._checks_finalists = False
+        self._checks_finalists = self._teaches_finalists = False
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_project(self.folder)
@@ -186,7 +191,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             space=declare(hypermodel.search_space),
             oracle=type(oracle).__name__,
             seed=self.seed,
+            classes=hypermodel.classes,
         )
+        hypermodel.architecture(keras_tuner.HyperParameters())  # a space for other images or classes is refused now
         path = self.folder / files.SEARCH
         if path.exists():
             stored = read_json(path)
@@ -263,6 +270,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def search(
         self,
         x: ImageDataset | np.ndarray,
+        y: np.ndarray | None = None,
         *,
         epochs: int = 10,
         max_time: float | None = None,
@@ -274,7 +282,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Runs trials until the oracle or the time ends the search.
 
         Args:
-            x: training images, a split of a dataset or uint8 [N, H, W, C].
+            x: training images, a split of a dataset or uint8 [N, H, W, C]. For conditional GANs, a dataset's labels are
+                taken, too.
+            y: labels of an array of images, integers [N] in 0..classes-1, for conditional GANs; None for any other.
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
             max_time: seconds of the whole search, those of earlier runs in the same folder included; a trial that
                 runs at the end is scored as it is. None for no limit.
@@ -290,17 +300,19 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         self._check_search(images, epochs, max_time, max_trial_time, callbacks)
+        labels = self._find_labels(x, y)
+        data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
         if self._is_worker():
             with _plain_errors(), self._guard:
-                super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+                super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
         with files.search_lock(self.folder), _plain_errors():
             with self._guard:
-                self._begin(images, epochs, max_time, spent)
+                self._begin(data, epochs, max_time, spent)
                 try:
-                    self._run_baselines(images, epochs, callbacks, verbose)
-                    super().search(images, epochs=epochs, callbacks=callbacks, verbose=verbose)
+                    self._run_baselines(data, epochs, callbacks, verbose)
+                    super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                 except _OutOfTimeError:
                     pass
                 finally:
@@ -345,17 +357,51 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if not isinstance(callback, keras.callbacks.Callback):
                 raise ConfigError(f"callbacks must be Keras callbacks, but one of them is {callback!r}.")
 
-    def _begin(self, images: np.ndarray, epochs: int, max_time: float | None, spent: float) -> None:
+    def _find_labels(self, x: ImageDataset | np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
+        """The labels of the training images, where the GANs are conditional.
+
+        Raises:
+            ConfigError: they are missing or do not fit, or there are some and must not be.
+        """
+        classes = self.hypermodel.classes
+        if y is not None and (isinstance(x, ImageDataset) or not classes):
+            reason = "x has labels of its own" if isinstance(x, ImageDataset) else "the GANs have no classes"
+            raise ConfigError(f"y must be None, because {reason}, but got {type(y).__name__}.")
+        if not classes:
+            return None
+        if isinstance(x, ImageDataset):
+            if x.labels is None or x.class_names != self.quality.class_names:
+                raise ConfigError(
+                    f"Expected training images labelled with the {classes} classes that quality knows, but got "
+                    f"{f'{len(x.class_names)} others' if x.class_names else 'none'}: pass a split of the same data."
+                )
+            return x.labels
+        if y is None:
+            raise ConfigError("Expected labels of the training images, y, because the GANs are conditional.")
+        labels = np.asarray(y)
+        is_whole = np.issubdtype(labels.dtype, np.integer) and labels.shape == (len(x),)
+        if not is_whole or labels.min() < 0 or labels.max() >= classes:
+            raise ConfigError(
+                f"y must be {len(x)} integer labels in 0..{classes - 1}, one for each image, but got {labels.dtype} "
+                f"{list(labels.shape)}{f' in {labels.min()}..{labels.max()}' if is_whole else ''}."
+            )
+        return labels.astype(np.int64)
+
+    def _begin(self, training: tuple[np.ndarray, ...], epochs: int, max_time: float | None, spent: float) -> None:
         # Another process may have searched here since this tuner was made.
         self._search = self._open_project(self.hypermodel, self.oracle)
         self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
-        fingerprint = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+        digest = hashlib.sha256()
+        for array in training:
+            digest.update(np.ascontiguousarray(array).data)
+        fingerprint = digest.hexdigest()
         data = self._search["data"]
         if data.get("train_fingerprint", fingerprint) != fingerprint:
-            raise ProjectError(f"{self.folder} holds a search with other training images: {CONTINUED}.")
-        data |= {"train_fingerprint": fingerprint, "images": len(images)}
+            images = "images" if len(training) == 1 else "images or labels"
+            raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
+        data |= {"train_fingerprint": fingerprint, "images": len(training[0])}
         self._search["config"] = {
             "epochs": epochs,
             "max_trials": self.oracle.max_trials,
@@ -368,9 +414,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._elapsed_before = float(self._search["elapsed_s"])
         self._stop_at = None if max_time is None else self._started + max_time - self._elapsed_before
         self._checks_finalists = self.finalists > 0
+        self._teaches_finalists = self._checks_finalists and self.hypermodel.classes > 0
         if self._stop_at is not None and max_time is not None and self.finalists:
             seconds = self.quality.second_fit_s + self.finalists * SECONDS_A_FINALIST
             self._checks_finalists = seconds <= FINALISTS_SHARE * max_time
+            if self._teaches_finalists:
+                taught = seconds + self.finalists * self.quality.cas_s
+                self._teaches_finalists = taught <= FINALISTS_SHARE * max_time
+                seconds = taught if self._teaches_finalists else seconds
             self._stop_at -= seconds if self._checks_finalists else 0.0
         self._write_elapsed()
 
@@ -378,13 +429,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._search["elapsed_s"] = round(self._elapsed_before + time.monotonic() - self._started, 3)
         files.write_json(self.folder / files.SEARCH, self._search)
 
-    def _run_baselines(self, images: np.ndarray, epochs: int, callbacks: Any, verbose: int) -> None:
+    def _run_baselines(self, data: tuple[np.ndarray, ...], epochs: int, callbacks: Any, verbose: int) -> None:
         # A chief trains nothing, and its workers would each train them.
         if self.baselines == "none" or self._is_shared():
             return
         for name in PRESETS:
             self.pre_create_trial()
-            architecture = preset(name, self.hypermodel.image_shape)
+            architecture = preset(name, self.hypermodel.image_shape, self.hypermodel.classes)
 
             def build(architecture: GANArchitecture = architecture) -> GAN:
                 gan = GAN(architecture)
@@ -408,24 +459,28 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     functools.partial(dict, values),
                     build,
                     GAN.fit,
-                    images,
+                    data,
                     range(epochs),
                     callbacks,
                     verbose,
                 )
 
     def _check_finalists(self) -> None:
-        """Asks the second classifier about the best trials that it has not seen yet."""
+        """Asks the second classifier about the best trials that it has not seen yet, and has them teach a third one."""
         if not self._checks_finalists:
             return
+        wanted = {*self.quality.second_metrics, *((CAS,) if self._teaches_finalists else ())}
         for record in [one for one in self.results().records if one.status == COMPLETED][: self.finalists]:
-            if set(self.quality.second_metrics) <= record.metrics.keys():
+            if wanted <= record.metrics.keys():
                 continue
-            scores = self.quality.evaluate(load_generator(record.folder / files.GENERATOR), second=True)
+            generator = load_generator(record.folder / files.GENERATOR)
+            scores = self.quality.evaluate(generator, second=True)
             found = self.quality.flags(scores)
+            if CAS in wanted:
+                scores[CAS] = self.quality.cas(generator)
             record = dataclasses.replace(
                 record,
-                metrics={**record.metrics, **{name: scores[name] for name in self.quality.second_metrics}},
+                metrics={**record.metrics, **{name: scores[name] for name in scores if name in wanted}},
                 flags=tuple(flag for flag in FLAGS if flag in found or flag in record.flags),
             )
             write_record(record.folder, record)
@@ -473,13 +528,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def run_trial(
         self,
         trial: keras_tuner.engine.trial.Trial,
-        images: np.ndarray,
-        *,
+        *data: np.ndarray,
         epochs: int,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 0,
     ) -> list[dict[str, float]]:
-        """Trains and scores one trial; see `search` for the arguments.
+        """Trains and scores one trial; `data` are images, and labels for conditional GANs. Otherwise see `search`.
 
         Returns:
             A score for each execution, which KerasTuner averages.
@@ -512,7 +566,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 lambda: active_values(hp),
                 build,
                 fit,
-                images,
+                data,
                 range(first, last),
                 callbacks,
                 verbose,
@@ -540,7 +594,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         hyperparameters: Callable[[], Mapping[str, Value]],
         build: Callable[[], GAN],
         fit: Callable[..., Any],
-        images: np.ndarray,
+        data: tuple[np.ndarray, ...],
         epochs: range,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int,
@@ -558,7 +612,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 build_in_scope,
                 lambda gan, recorder: fit(
                     gan,
-                    images,
+                    *data,
                     epochs=epochs.stop,
                     initial_epoch=epochs.start,
                     callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
@@ -629,6 +683,16 @@ def _plain_errors() -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
         raise unwritable(reason or error) from error
+
+
+def _check_classes(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
+    """Refuses classes that the evaluator does not know."""
+    if hypermodel.classes and hypermodel.classes != len(quality.class_names):
+        known = f"knows {len(quality.class_names)}" if quality.class_names else "was made of images without labels"
+        raise ConfigError(
+            f"hypermodel and quality must be for the same classes, but hypermodel has {hypermodel.classes} and quality "
+            f"{known}."
+        )
 
 
 def _check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
