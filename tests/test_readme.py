@@ -16,7 +16,7 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.search_spaces.base import check_search_space, declare
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def _block(containing: str) -> str:

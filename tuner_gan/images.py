@@ -97,7 +97,7 @@ def class_count(generator: keras.Model) -> int:
     """Number of classes of a conditional generator, which is told in its embeddings; 0 for any other."""
     if len(generator.inputs) != 2:
         return 0
-    return int(next(layer.input_dim for layer in generator.layers if hasattr(layer, "embeddings")))
+    return int(next((layer.input_dim for layer in generator.layers if hasattr(layer, "embeddings")), 0))
 
 
 def latent_dim(generator: keras.Model) -> int:
