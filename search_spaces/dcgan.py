@@ -5,12 +5,11 @@ from __future__ import annotations
 import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.rest import sample_rest
-from tuner_gan.search_spaces.steering import Steerable
+from tuner_gan.search_spaces.built_in import BuiltInSpace
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_widths
 
 
-class DCGANSpace(Steerable):
+class DCGANSpace(BuiltInSpace):
     """Strided convolutions against transposed ones, or against repeated pixels, with a width for each layer.
 
     Depth counts the halvings (or doublings) of the map and adapts to the image: from as many as keep the
@@ -21,16 +20,12 @@ class DCGANSpace(Steerable):
         classes: of a conditional GAN; 0 for none.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int = 0) -> None:
-        self.image_shape = image_shape
-        self.classes = classes
-
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         """Samples depth, widths, layers and the training recipe."""
         depths = halvings(self.image_shape)
         ranges = [_width_range(layer, self.image_shape[2] == 1) for layer in range(depths[1])]
         widths = {side: sample_widths(hp, side, depths, ranges) for side in ("generator", "discriminator")}
-        return sample_rest(hp, self.image_shape, "conv", widths, classes=self.classes)
+        return self.sample_rest(hp, "conv", widths)
 
 
 def _width_range(layer: int, grey: bool) -> WidthRange:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import keras_tuner
 
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.rest import sample_rest
-from tuner_gan.search_spaces.steering import Steerable
+from tuner_gan.search_spaces.built_in import BuiltInSpace
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 64, 32), WidthRange(32, 128, 64)
 
 
-class ProgressiveSpace(Steerable):
+class ProgressiveSpace(BuiltInSpace):
     """As `DCGANSpace`, but one width a side: the others are equal to it, or double away from the image.
 
     Fewer hyperparameters than a width for each layer, so a search of few trials gets further.
@@ -22,13 +21,9 @@ class ProgressiveSpace(Steerable):
         classes: of a conditional GAN; 0 for none.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], classes: int = 0) -> None:
-        self.image_shape = image_shape
-        self.classes = classes
-
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         """Samples depth, width and its rule, layers and the training recipe."""
         width = GREY_WIDTHS if self.image_shape[2] == 1 else COLOR_WIDTHS
         depths = halvings(self.image_shape)
         widths = {side: sample_width_rule(hp, side, depths, width) for side in ("generator", "discriminator")}
-        return sample_rest(hp, self.image_shape, "conv", widths, classes=self.classes)
+        return self.sample_rest(hp, "conv", widths)

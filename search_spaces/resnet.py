@@ -8,14 +8,13 @@ import keras_tuner
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.rest import sample_rest
-from tuner_gan.search_spaces.steering import Steerable
+from tuner_gan.search_spaces.built_in import BuiltInSpace
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
 
 GREY_WIDTHS, COLOR_WIDTHS = WidthRange(8, 32, 16), WidthRange(16, 64, 32)
 
 
-class ResNetSpace(Steerable):
+class ResNetSpace(BuiltInSpace):
     """Deep blocks on both sides, with or without a shortcut and self-attention.
 
     Depth counts blocks, each of which halves (or doubles) the map, and adapts to the image as in `DCGANSpace`.
@@ -37,8 +36,7 @@ class ResNetSpace(Steerable):
             raise ConfigError(
                 f"blocks must be a list of at least one block's name, such as ['resnet'], but got {blocks!r}."
             )
-        self.image_shape = image_shape
-        self.classes = classes
+        super().__init__(image_shape, classes)
         self.blocks = tuple(blocks)
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
@@ -47,4 +45,4 @@ class ResNetSpace(Steerable):
         width = GREY_WIDTHS if self.image_shape[2] == 1 else COLOR_WIDTHS
         depths = halvings(self.image_shape)
         widths = {side: sample_width_rule(hp, side, depths, width) for side in ("generator", "discriminator")}
-        return sample_rest(hp, self.image_shape, block, widths, classes=self.classes)
+        return self.sample_rest(hp, block, widths)

@@ -1,4 +1,4 @@
-"""What the built-in spaces search besides family, depth and widths."""
+"""What the built-in spaces share: all that they search besides family, depth and widths."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tuner_gan.gan.architecture import (
     GANArchitecture,
     GeneratorSpec,
 )
+from tuner_gan.search_spaces.steering import Steerable
 from tuner_gan.search_spaces.training import sample_training
 
 KERNEL_SIZES = (3, 4, 5)
@@ -21,33 +22,42 @@ PER_IMAGE_NORMALIZATIONS = tuple(name for name in DISCRIMINATOR_NORMALIZATIONS i
 """Without batch normalisation, with which no penalty goes."""
 
 
-def sample_rest(
-    hp: keras_tuner.HyperParameters,
-    image_shape: tuple[int, int, int],
-    family: str,
-    widths: Mapping[str, tuple[int, ...]],
-    *,
-    classes: int = 0,
-    latent_dims: Sequence[int] = (),
-    activation: str = "relu",
-) -> GANArchitecture:
-    """Samples all that a GAN has besides its family and widths.
+class BuiltInSpace(Steerable):
+    """What the built-in spaces have in common; each of them samples family and widths.
 
     Args:
-        hp: where to declare it.
         image_shape: height and width from 8 to 256, and 1 or 3 channels.
-        family: of both networks.
-        widths: of `"generator"` and `"discriminator"`, the one nearest the image first.
-        classes: of a conditional GAN; 0 for none.
-        latent_dims: choices for the length of a latent vector, the middle one the default; empty for those of the
-            literature.
-        activation: the default one of the generator.
+        classes: of conditional GANs; 0 for GANs without labels.
     """
-    channels = image_shape[2]
-    latent_dims = latent_dims or ((32, 64, 128) if channels == 1 else (64, 128, 256))
-    generator = _sample_generator(hp, family, widths["generator"], latent_dims, activation, classes)
-    discriminator = _sample_discriminator(hp, family, widths["discriminator"], classes)
-    return GANArchitecture(image_shape, generator, discriminator, sample_training(hp, channels), classes)
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int = 0) -> None:
+        self.image_shape = image_shape
+        self.classes = classes
+
+    def sample_rest(
+        self,
+        hp: keras_tuner.HyperParameters,
+        family: str,
+        widths: Mapping[str, tuple[int, ...]],
+        *,
+        latent_dims: Sequence[int] = (),
+        activation: str = "relu",
+    ) -> GANArchitecture:
+        """Samples all that a GAN has besides its family and widths.
+
+        Args:
+            hp: where to declare it.
+            family: of both networks.
+            widths: of `"generator"` and `"discriminator"`, the one nearest the image first.
+            latent_dims: choices for the length of a latent vector, the middle one the default; empty for those of the
+                literature.
+            activation: the default one of the generator.
+        """
+        channels = self.image_shape[2]
+        latent_dims = latent_dims or ((32, 64, 128) if channels == 1 else (64, 128, 256))
+        generator = _sample_generator(hp, family, widths["generator"], latent_dims, activation, self.classes)
+        discriminator = _sample_discriminator(hp, family, widths["discriminator"], self.classes)
+        return GANArchitecture(self.image_shape, generator, discriminator, sample_training(hp, channels), self.classes)
 
 
 def _sample_generator(
