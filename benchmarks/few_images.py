@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--normalization", default="spectral", help="of the discriminator")
     options = parser.parse_args()
     data = datasets.load(options.data).split(seed=0)
     quality = QualityEvaluator.fit(data, seed=0)
@@ -47,8 +48,8 @@ def main() -> None:
     images = data.train.images[np.sort(chosen)]
     rungs = [options.steps * (rung + 1) // options.rungs for rung in range(options.rungs)]
     print(
-        f"{len(images)} images of {data.name}, width {options.width}, Adam at {options.lr:g}, {options.seeds} seeds; "
-        f"fcd of held-out real images: {quality.floor['fcd']:.4f}\n"
+        f"{len(images)} images of {data.name}, width {options.width}, Adam at {options.lr:g}, {options.seeds} seeds, "
+        f"normalisation of the discriminator: {options.normalization}; fcd of held-out real images: {quality.floor['fcd']:.4f}\n"
     )
     print(f"| fcd after steps | {' | '.join(map(str, rungs))} |")
     print(f"|---|{'---|' * len(rungs)}", flush=True)
@@ -69,7 +70,7 @@ def _run(
     architecture = GANArchitecture(
         images.shape[1:],
         GeneratorSpec("conv", latent_dim=64, widths=(2 * width, width)),
-        DiscriminatorSpec("conv", widths=(width, 2 * width), normalization="spectral"),
+        DiscriminatorSpec("conv", widths=(width, 2 * width), normalization=options.normalization),
         TrainingSpec(generator_lr=options.lr, **recipe),
     )
     gan = GAN(architecture, seed=seed)

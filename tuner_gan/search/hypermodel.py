@@ -57,9 +57,11 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         """
         architecture = self.search_space.sample(hp)
         if not isinstance(architecture, GANArchitecture) or architecture.image_shape != self.image_shape:
+            is_one = isinstance(architecture, GANArchitecture)
+            found = f"one for {architecture.image_shape}" if is_one else repr(architecture)
             raise ConfigError(
                 f"The search space {self.space_name} must give a GANArchitecture for images of shape "
-                f"{self.image_shape}, but it gave {architecture!r}: try check_search_space on it."
+                f"{self.image_shape}, but it gave {found}: try check_search_space on it."
             )
         if architecture.classes != self.classes:
             raise ConfigError(
