@@ -48,8 +48,9 @@ def main() -> None:
     images = data.train.images[np.sort(chosen)]
     rungs = [options.steps * (rung + 1) // options.rungs for rung in range(options.rungs)]
     print(
-        f"{len(images)} images of {data.name}, width {options.width}, Adam at {options.lr:g}, {options.seeds} seeds, "
-        f"normalisation of the discriminator: {options.normalization}; fcd of held-out real images: {quality.floor['fcd']:.4f}\n"
+        f"{len(images)} images of {data.name}, width {options.width}, normalisation of the discriminator: "
+        f"{options.normalization}, Adam at {options.lr:g}, {options.seeds} seeds; "
+        f"fcd of held-out real images: {quality.floor['fcd']:.4f}\n"
     )
     print(f"| fcd after steps | {' | '.join(map(str, rungs))} |")
     print(f"|---|{'---|' * len(rungs)}", flush=True)
