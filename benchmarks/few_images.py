@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--normalization", default="spectral", help="of the discriminator")
     options = parser.parse_args()
     data = datasets.load(options.data).split(seed=0)
@@ -54,8 +55,8 @@ def main() -> None:
     )
     print(f"| fcd after steps | {' | '.join(map(str, rungs))} |")
     print(f"|---|{'---|' * len(rungs)}", flush=True)
-    for name, recipe in RECIPES.items():
-        runs = [_run(options, images, quality, recipe, seed) for seed in range(options.seeds)]
+    for name in options.recipes:
+        runs = [_run(options, images, quality, RECIPES[name], seed) for seed in range(options.seeds)]
         means = [
             f"{statistics.fmean(scores):.3f} ± {statistics.pstdev(scores):.3f}" for scores in zip(*runs, strict=True)
         ]
