@@ -202,21 +202,26 @@ def repeatable(tuner: GANTuner) -> pd.DataFrame:
     return tuner.results().trials().drop(columns=NOT_REPEATED)
 
 
+LONG = 60.0
+"""Seconds that a process waits to be killed, however busy the machine."""
+
+
 class WaitingTuner(GANTuner):
     """Waits when a trial's record says COMPLETED, and the oracle has not heard of it."""
 
     def run_trial(self, *args: Any, **kwargs: Any) -> Any:
         result = super().run_trial(*args, **kwargs)
-        wait(self.folder.parent)
+        wait(self.folder.parent, LONG)
         return result
 
 
 class Wait(keras.callbacks.Callback):  # type: ignore[misc]
     """Says that the first epoch has ended, and waits in the middle of the second one."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, seconds: float) -> None:
         super().__init__()
         self.directory = directory
+        self.seconds = seconds
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -225,10 +230,10 @@ class Wait(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.epoch == 1:
             # Before each call, which may hold all batches of the epoch: Ctrl-C is heard at its end.
-            wait(Path(self.directory), 2.0)
+            wait(Path(self.directory), self.seconds)
 
 
-def wait(directory: Path, seconds: float = 60.0) -> None:
+def wait(directory: Path, seconds: float) -> None:
     """Tells the process that watches that it may strike now."""
     (directory / "waiting").touch()
     time.sleep(seconds)
@@ -271,12 +276,12 @@ def main() -> None:
     """Runs the search that the command line describes."""
     arguments = json.loads(sys.argv[1])
     directory = Path(arguments.pop("directory"))
-    moment = arguments.pop("wait", None)
+    moment, seconds = arguments.pop("wait", None), arguments.pop("seconds", LONG)
     epochs = arguments.pop("epochs", 2)
     space = TinySpace(**arguments.pop("space", {}))
     kind = WaitingTuner if moment == "recorded" else GANTuner
     tuner = make_tuner(directory, space=space, kind=kind, **arguments)
-    tuner.search(blobs(), epochs=epochs, callbacks=[Wait(str(directory))] if moment == "epoch" else [])
+    tuner.search(blobs(), epochs=epochs, callbacks=[Wait(str(directory), seconds)] if moment == "epoch" else [])
 
 
 if __name__ == "__main__":

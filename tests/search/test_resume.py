@@ -85,7 +85,7 @@ def test_killed_between_the_record_and_the_state(tmp_path: Path, uninterrupted: 
 
 def test_interrupted_by_ctrl_c(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    with started(tmp_path, epochs=3, wait="epoch") as process:
+    with started(tmp_path, epochs=3, wait="epoch", seconds=2.0) as process:
         until((tmp_path / "waiting").exists, process)
         process.send_signal(signal.SIGINT)
         code, errors = finish(process)

@@ -442,7 +442,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             return False
         if tf.config.list_physical_devices("GPU"):
             return True
-        # Measured on a CPU: with noise XLA takes twice as long, with max pooling a quarter longer, with dropout a sixth.
+        # Measured on a CPU: with noise XLA takes twice as long, with max pooling a quarter more, with dropout a sixth.
         is_slow = training.instance_noise > 0 or discriminator.downsampling == "max_pool" or discriminator.dropout > 0
         return steps >= XLA_PAYS_AFTER and not is_slow
 
