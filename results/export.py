@@ -128,8 +128,7 @@ def load_generator(path: str | Path) -> Any:
     shapes: Any = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     inputs = shapes[0] if isinstance(shapes[0], list) else [shapes[0]]
     ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in (*inputs, shapes[1]))
-    # The embedding tells the number of classes.
-    counts = len(inputs) == 1 or any(hasattr(layer, "embeddings") for layer in model.layers)
+    counts = len(inputs) == 1 or class_count(model) > 0
     if ranks not in ((2, 4), (2, 1, 4)) or inputs[0][1] is None or not counts:
         raise ProjectError(
             f"{path} holds no generator: expected a model from [N, latent_dim] to [N, H, W, C], a conditional one with "

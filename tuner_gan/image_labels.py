@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from tuner_gan.errors import DatasetError
+from tuner_gan.errors import ConfigError, DatasetError
 from tuner_gan.image_arrays import Array
 
 Labels = npt.NDArray[np.int64]
@@ -87,3 +87,35 @@ def _as_vector(values: npt.ArrayLike, count: int, what: str) -> Array:
         f"The {what} must be whole numbers or class names, got dtype {labels.dtype}"
         f"{' with fractions, NaN or infinity' if kind == 'f' else ''}: pass class indices."
     )
+
+
+def misfit(labels: npt.ArrayLike | None, count: int, classes: int) -> str | None:
+    """Says what labels are, for the end of an error message, unless they are one class index for each image.
+
+    Args:
+        labels: what should be integers [count] in 0..classes-1.
+        count: of the images.
+        classes: their number.
+
+    Returns:
+        Such as `"int64 [7]"` or `"int64 [8] in -1..6"`; None when they fit.
+    """
+    if labels is None:
+        return "none"
+    found = np.asarray(labels)
+    is_whole = np.issubdtype(found.dtype, np.integer) and found.shape == (count,) and count > 0
+    if is_whole and found.min() >= 0 and found.max() < classes:
+        return None
+    return f"{found.dtype} {list(found.shape)}{f' in {found.min()}..{found.max()}' if is_whole else ''}"
+
+
+def check_class_indices(labels: npt.ArrayLike | None, count: int, classes: int) -> Labels:
+    """Returns the labels `y` of a training as int64 [count].
+
+    Raises:
+        ConfigError: they are not one integer in 0..classes-1 for each image.
+    """
+    found = misfit(labels, count, classes)
+    if found is not None:
+        raise ConfigError(f"y must be {count} integer labels in 0..{classes - 1}, one for each image, but got {found}.")
+    return np.asarray(labels).astype(np.int64)

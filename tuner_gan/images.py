@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tuner_gan import files
 from tuner_gan.errors import DegenerateError, QualityError
+from tuner_gan.image_labels import misfit
 
 if TYPE_CHECKING:
     import keras
@@ -80,8 +81,7 @@ def images_from_latents(
     classes = class_count(generator)
     if classes:
         given = np.arange(len(latents)) % classes if labels is None else np.asarray(labels)
-        is_whole = given.shape == (len(latents),) and np.issubdtype(given.dtype, np.integer)
-        if not is_whole or given.min() < 0 or given.max() >= classes:
+        if misfit(given, len(latents), classes) is not None:
             raise QualityError(f"labels must be integers in 0..{classes - 1}, one for each image, but got {labels}.")
         inputs.append(given.astype(np.int32))
     elif labels is not None:

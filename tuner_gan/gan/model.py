@@ -18,6 +18,7 @@ from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.penalties import PENALTIES
+from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images
 
 if keras.config.backend() != "tensorflow":
@@ -425,15 +426,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             if labels is not None:
                 raise ConfigError("y must be None: this GAN has no classes; set classes in its architecture.")
             return None
-        found = np.asarray(labels)
-        is_whole = np.issubdtype(found.dtype, np.integer)
-        if found.shape != (count,) or not is_whole or found.min() < 0 or found.max() >= classes:
-            raise ConfigError(
-                f"y must be {count} integer labels in 0..{classes - 1}, one for each image, but got "
-                f"{'none' if labels is None else f'{found.dtype} {list(found.shape)}'}"
-                f"{f' in {found.min()}..{found.max()}' if is_whole and found.size else ''}."
-            )
-        return found.astype(np.int32)
+        return check_class_indices(labels, count, classes).astype(np.int32)
 
     def _xla_pays(self, steps: int) -> bool:
         """Tells whether compiling a `fit` of so many steps saves time."""

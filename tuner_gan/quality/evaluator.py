@@ -17,6 +17,7 @@ import numpy as np
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, closest
+from tuner_gan.image_labels import misfit
 from tuner_gan.images import class_count, images_from_latents, latent_dim
 from tuner_gan.quality import metrics
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
@@ -374,16 +375,15 @@ class QualityEvaluator:
             raise QualityError(f"the generator must be for the {known} classes of the real images, but it is {kind}.")
 
     def _check_labels(self, labels: Any, count: int) -> Labels:
-        found, classes = np.asarray(labels), len(self.class_names)
-        is_whole = np.issubdtype(found.dtype, np.integer) and found.shape == (count,) and count > 0
-        if not is_whole or found.min() < 0 or found.max() >= classes:
+        classes = len(self.class_names)
+        if not classes:
+            raise QualityError("labels were given, but the reference images have none.")
+        found = misfit(labels, count, classes)
+        if found is not None:
             raise QualityError(
-                f"labels must be {count} integers in 0..{classes - 1}, one for each image, but got {found.dtype} "
-                f"{list(found.shape)}{f' in {found.min()}..{found.max()}' if is_whole else ''}."
-                if classes
-                else "labels were given, but the reference images have none."
+                f"labels must be {count} integers in 0..{classes - 1}, one for each image, but got {found}."
             )
-        return found.astype(np.int64)
+        return np.asarray(labels).astype(np.int64)
 
     def _outputs(self, images: Images, labels: Labels | None = None) -> Outputs:
         moments: metrics.Moments | None = None

@@ -27,6 +27,7 @@ from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
+from tuner_gan.image_labels import check_class_indices
 from tuner_gan.quality.catalogue import CAS
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.quality.guards import FLAGS
@@ -378,14 +379,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return x.labels
         if y is None:
             raise ConfigError("Expected labels of the training images, y, because the GANs are conditional.")
-        labels = np.asarray(y)
-        is_whole = np.issubdtype(labels.dtype, np.integer) and labels.shape == (len(x),)
-        if not is_whole or labels.min() < 0 or labels.max() >= classes:
-            raise ConfigError(
-                f"y must be {len(x)} integer labels in 0..{classes - 1}, one for each image, but got {labels.dtype} "
-                f"{list(labels.shape)}{f' in {labels.min()}..{labels.max()}' if is_whole else ''}."
-            )
-        return labels.astype(np.int64)
+        return check_class_indices(y, len(x), classes)
 
     def _begin(self, training: tuple[np.ndarray, ...], epochs: int, max_time: float | None, spent: float) -> None:
         # Another process may have searched here since this tuner was made.
