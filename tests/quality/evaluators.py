@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import pytest
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset
-from tuner_gan.quality import ReferenceClassifier
+from tuner_gan.quality import QualityEvaluator, ReferenceClassifier
 from tuner_gan.quality import classifier as classifier_module
 
 Array = npt.NDArray[Any]
@@ -51,6 +52,19 @@ def refuse_to_train(*args: Any, **kwargs: Any) -> Any:
 def real_digits() -> DataSplits:
     """1,797 digits of 8 x 8 with labels: 1,078 to train with, 360 reference, 359 holdout."""
     return datasets.load("digits").split(seed=0)
+
+
+def short_trainings() -> Iterator[None]:
+    """A fixture: every classifier of a module is trained for a short time, once."""
+    with trained_once():
+        yield
+
+
+def fitted_project(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fixture: a project folder with a classifier."""
+    directory = tmp_path_factory.mktemp("project")
+    QualityEvaluator.fit(digits, directory, seed=SEED)
+    return directory
 
 
 def few_digits(count: int = 60, labelled: bool = True) -> DataSplits:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from evaluators import SEED, real_digits, trained_once
+from evaluators import SEED, real_digits, short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset
@@ -15,16 +14,8 @@ from tuner_gan.errors import QualityError
 from tuner_gan.quality import ReferenceClassifier
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    with trained_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataSplits:
-    return real_digits()
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
+digits = pytest.fixture(real_digits, scope="module")
 
 
 def test_it_is_the_accuracy_on_the_real_images(digits: DataSplits) -> None:

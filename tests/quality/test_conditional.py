@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
-from evaluators import SEED, extractor_model, few_digits, generator_model, real_digits, refuse_to_train, trained_once
+from evaluators import (
+    SEED,
+    extractor_model,
+    few_digits,
+    fitted_project,
+    generator_model,
+    real_digits,
+    refuse_to_train,
+    short_trainings,
+)
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits, ImageDataset
@@ -25,22 +33,9 @@ from tuner_gan.quality.evaluation import evaluate
 Array = npt.NDArray[Any]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    with trained_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataSplits:
-    return real_digits()
-
-
-@pytest.fixture(scope="module")
-def project(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("project")
-    QualityEvaluator.fit(digits, directory, seed=SEED)
-    return directory
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
+digits = pytest.fixture(real_digits, scope="module")
+project = pytest.fixture(fitted_project, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from evaluators import SEED, extractor_model, generator_model, real_digits, trained_once
+from evaluators import SEED, extractor_model, generator_model, real_digits, short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset
@@ -27,15 +27,8 @@ Array = npt.NDArray[Any]
 COLUMNS = {"metric": "string", "value": "Float64", "floor": "Float64", "better": "string", "meaning": "string"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    with trained_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataSplits:
-    return real_digits()
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
+digits = pytest.fixture(real_digits, scope="module")
 
 
 def images_of(data: ImageDataset, count: int | None = None) -> ImageDataset:

@@ -20,7 +20,17 @@ import pytest
 import scipy.spatial
 import scipy.special
 import scipy.stats
-from evaluators import SEED, Replay, extractor_model, few_digits, generator_model, real_digits, refuse_to_train
+from evaluators import (
+    SEED,
+    Replay,
+    extractor_model,
+    few_digits,
+    fitted_project,
+    generator_model,
+    real_digits,
+    refuse_to_train,
+    short_trainings,
+)
 from evaluators import trained_once as once
 
 from tuner_gan import datasets, files
@@ -39,23 +49,9 @@ OF_CLASSES = ("classifier_score", "classifier_score_std", "modified_classifier_s
 WITHOUT_CLASSES = tuple(name for name in METRICS if name not in OF_CLASSES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    with once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataSplits:
-    return real_digits()
-
-
-@pytest.fixture(scope="module")
-def project(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with a classifier that had a short training."""
-    directory = tmp_path_factory.mktemp("project")
-    QualityEvaluator.fit(digits, directory, seed=SEED)
-    return directory
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
+digits = pytest.fixture(real_digits, scope="module")
+project = pytest.fixture(fitted_project, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,16 @@ import pytest
 import scipy.linalg
 import scipy.special
 import scipy.stats
-from evaluators import SEED, extractor_model, few_digits, generator_model, real_digits, refuse_to_train, trained_once
+from evaluators import (
+    SEED,
+    extractor_model,
+    few_digits,
+    generator_model,
+    real_digits,
+    refuse_to_train,
+    short_trainings,
+    trained_once,
+)
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits
@@ -29,15 +38,8 @@ Scores = dict[str, float]
 FILES = [files.CARD, files.CLASSIFIER_MODEL, files.REFERENCE]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    with trained_once():
-        yield
-
-
-@pytest.fixture(scope="module")
-def digits() -> DataSplits:
-    return real_digits()
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
+digits = pytest.fixture(real_digits, scope="module")
 
 
 @pytest.fixture(scope="module")
