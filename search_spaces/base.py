@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import keras_tuner
 import numpy as np
 
-from tuner_gan.errors import ConfigError
+from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
 
 SAMPLES = 20
@@ -197,6 +197,46 @@ def make_point(parameters: Iterable[Any], value: Callable[[Any], Any]) -> keras_
         if point.is_active(parameter):
             point.values[parameter.name] = value(parameter)
     return point
+
+
+def allows(parameter: Any, value: Any) -> bool:
+    """Tells whether a hyperparameter can have a value; steps are not looked at."""
+    config = parameter.get_config()
+    if "min_value" in config:
+        is_number = isinstance(value, int if type(parameter).__name__ == "Int" else int | float)
+        return is_number and not isinstance(value, bool) and config["min_value"] <= value <= config["max_value"]
+    known = config["values"] if "values" in config else [config["value"]] if "value" in config else [False, True]
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in known)
+
+
+def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Completes a point of a space by defaults.
+
+    Args:
+        hp: all hyperparameters of the space, as `declare` gives them.
+        given: values of some of them.
+
+    Returns:
+        The values of those that are active at this point.
+
+    Raises:
+        ConfigError: a name that the space does not have, or a value that it does not allow.
+    """
+    known: dict[str, list[Any]] = {}
+    for parameter in hp.space:
+        known.setdefault(parameter.name, []).append(parameter)
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"There is no hyperparameter {name!r}{closest(name, known)} in the search space.")
+        if not any(allows(parameter, value) for parameter in known[name]):
+            ranges = " or ".join(_range(parameter.get_config()) for parameter in known[name])
+            raise ConfigError(f"The hyperparameter {name} must be in {ranges}, but got {value!r}.")
+    return dict(make_point(hp.space, lambda parameter: _value_of(parameter, given)).values)
+
+
+def _value_of(parameter: Any, given: Mapping[str, Any]) -> Any:
+    value = given.get(parameter.name, parameter.default)
+    return value if allows(parameter, value) else parameter.default
 
 
 def _sample(

@@ -1,4 +1,4 @@
-"""All four of KerasTuner's oracles, by name and as objects."""
+"""Every oracle, by name and as an object."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_tables(tuner: GANTuner, trials: int) -> None:
 def test_by_name(name: str, tmp_path: Path) -> None:
     tuner = run_search(tmp_path, oracle=name, max_trials=3, max_epochs=3, epochs=1, eager=True)
     check_tables(tuner, 3)
-    if name in ("random", "bayesian"):
+    if name not in ("hyperband", "grid"):
         first = tuner.results().trial("0").hyperparameters
         assert first == {"generator_depth": 1, "generator_width": 4}
 
@@ -75,7 +75,7 @@ def test_the_grid_is_covered_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("oracle", "message"),
     [
-        ("hyperbnd", r"Unknown oracle 'hyperbnd' \(did you mean 'hyperband'\?\): choose one of random, "),
+        ("hyperbnd", r"Unknown oracle 'hyperbnd' \(did you mean 'hyperband'\?\): choose one of tpe, "),
         (7, "oracle must be a name or a keras_tuner.Oracle, but got 7"),
         (
             keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("loss", "min")),
@@ -105,7 +105,7 @@ def test_a_metric_to_maximise(tmp_path: Path) -> None:
 
 def test_seeds_are_never_zero() -> None:
     seeds = [
-        make_oracle("random", objective="fcd", direction="min", max_trials=1, max_epochs=1, seed=seed).seed
+        make_oracle("bayesian", objective="fcd", direction="min", max_trials=1, max_epochs=1, seed=seed).seed
         for seed in (0, 0, 1, 2**31)
     ]
     assert seeds[0] == seeds[1]

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,12 @@ training."""
 
 def is_rung(epoch: int, epochs: int) -> bool:
     """Tells whether a training of `epochs` is scored after `epoch` (from 1): ten times, evenly, and at the end."""
-    every = math.ceil(epochs / SCORINGS)
-    return epoch == epochs or epoch % every == 0
+    return epoch == epochs or epoch % first_rung(epochs) == 0
+
+
+def first_rung(epochs: int) -> int:
+    """Returns the epoch (from 1) of the first rung of a training of `epochs`."""
+    return math.ceil(epochs / SCORINGS)
 
 
 @dataclasses.dataclass
@@ -69,6 +73,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         best_elsewhere: the best score of the trial's other executions; None for none.
         stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
         times: where this execution's seconds are added up; it has those of building already.
+        prune: asked at each rung but the last, with its epoch and the best score so far, whether to end the training.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         best_elsewhere: float | None,
         stop_at: float | None,
         times: ExecutionTimes,
+        prune: Callable[[int, float], bool],
     ) -> None:
         super().__init__()
         self.folder = folder
@@ -100,6 +106,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.classes: tuple[ClassRecord, ...] = ()
         self.last_epoch = 0
         self.out_of_time = False
+        self.pruned = False
+        self._prune = prune
         self._best_elsewhere = best_elsewhere
         self._latest: dict[str, float] = {}
         self._best_weights: list[Any] = []
@@ -146,6 +154,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         )
         with self.times.spent_on("save_s"), fatal_when_unwritable():
             write_history(self.folder / files.HISTORY, self.rows)
+        if is_rung(self.last_epoch, self.epochs) and self.last_epoch < self.epochs and not self.model.stop_training:
+            assert self.best_score is not None
+            self.pruned = self.model.stop_training = self._prune(self.last_epoch, self.best_score)
 
     def _rung_metrics(self) -> tuple[str, ...]:
         of_labels = self.quality.label_metrics if self.model.architecture.classes else ()

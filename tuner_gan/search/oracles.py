@@ -1,20 +1,21 @@
-"""KerasTuner's oracles by name.
-
-`random` and `bayesian` try the defaults of the space first.
-"""
+"""Oracles by name: Optuna's samplers, and those of KerasTuner that are not among them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import keras_tuner
 import numpy as np
 
 from tuner_gan.errors import ConfigError, closest
+from tuner_gan.search.distributions import Value
+from tuner_gan.search.oracle import OptunaOracle
+from tuner_gan.search.samplers import SAMPLERS
 from tuner_gan.search_spaces.base import make_point
 
-ORACLES = ("random", "hyperband", "bayesian", "grid")
+ORACLES = (*SAMPLERS, "bayesian", "hyperband", "grid")
 
 
 class _DefaultsFirst:
@@ -29,16 +30,22 @@ class _DefaultsFirst:
         return {"status": "RUNNING", "values": hp.values}
 
 
-class RandomOracle(_DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
-    """KerasTuner's random search, after the defaults."""
-
-
 class BayesianOracle(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
     """KerasTuner's Bayesian optimisation, after the defaults."""
 
 
 def make_oracle(
-    name: str, *, objective: str, direction: str, max_trials: int | None, max_epochs: int, seed: int
+    name: str,
+    *,
+    objective: str,
+    direction: str,
+    max_trials: int | None,
+    max_epochs: int,
+    seed: int,
+    pruner: str = "halving",
+    storage: str | None = None,
+    enqueue: Sequence[Mapping[str, Value]] = (),
+    max_failures: int | None = None,
 ) -> keras_tuner.Oracle:
     """Builds an oracle by its name.
 
@@ -49,19 +56,28 @@ def make_oracle(
         max_trials: how many trials at most; None for as many as the oracle has.
         max_epochs: epochs of the longest trial, for `"hyperband"`.
         seed: integer from 0.
+        pruner, storage, enqueue: as in `OptunaOracle`, for Optuna's samplers only.
+        max_failures: after so many failed trials in a row the search ends; None for never.
 
     Raises:
         ConfigError: there is no oracle of that name.
     """
-    common = {
+    common: dict[str, Any] = {
         "objective": keras_tuner.Objective(objective, direction),
-        # `seed or randint(...)` in KerasTuner turns a seed of 0 into a random one.
-        "seed": 1 + int(np.random.SeedSequence([seed, 0x0AC1E]).generate_state(1)[0] >> 2),
-        # A failed trial says so in the table; it never stops the search.
-        "max_consecutive_failed_trials": sys.maxsize,
+        "max_consecutive_failed_trials": max_failures or sys.maxsize,
     }
-    if name == "random":
-        return RandomOracle(max_trials=max_trials, **common)
+    if name in SAMPLERS:
+        return OptunaOracle(
+            max_trials=max_trials,
+            sampler=name,
+            pruner=pruner,
+            seed=seed,
+            storage=storage,
+            enqueue=enqueue,
+            **common,
+        )
+    # `seed or randint(...)` in KerasTuner turns a seed of 0 into a random one.
+    common["seed"] = 1 + int(np.random.SeedSequence([seed, 0x0AC1E]).generate_state(1)[0] >> 2)
     if name == "bayesian":
         return BayesianOracle(max_trials=max_trials, **common)
     if name == "grid":
@@ -71,3 +87,8 @@ def make_oracle(
         oracle.max_trials = max_trials
         return oracle
     raise ConfigError(f"Unknown oracle {name!r}{closest(name, ORACLES)}: choose one of {', '.join(ORACLES)}.")
+
+
+def name_oracle(oracle: keras_tuner.Oracle) -> str:
+    """Returns what a project notes of its oracle: the name of an Optuna sampler, or a class."""
+    return oracle.sampler if isinstance(oracle, OptunaOracle) else type(oracle).__name__

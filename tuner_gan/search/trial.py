@@ -26,6 +26,7 @@ from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
     INTERRUPTED,
+    PRUNED,
     RUNNING,
     TIMES,
     ClassRecord,
@@ -53,6 +54,8 @@ class TrialRun:
         epochs: first and last epoch, from 0, the last excluded.
         hyperparameters: gives their values now; building and training may add some.
         gan: of an earlier training, whose compiled step serves again where it fits; None for none.
+        report: told the best score so far, the execution, and the epoch of a rung or None at an execution's end; tells
+            whether the trial is to end as PRUNED. None to prune nothing.
 
     Attributes:
         gan: of the latest training.
@@ -65,8 +68,10 @@ class TrialRun:
         epochs: range,
         hyperparameters: Callable[[], Mapping[str, Value]],
         gan: GAN | None = None,
+        report: Callable[[float, int, int | None], bool] | None = None,
     ) -> None:
         self.gan = gan
+        self._report = report or (lambda score, execution, epoch: False)
         self.record = record
         self.quality = quality
         self.epochs = epochs
@@ -115,6 +120,8 @@ class TrialRun:
                 gan = self._build(build, seed, max_model_size)
                 ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
                 self._train_execution(gan, fit, seed, min((end for end in ends if end is not None), default=None))
+                if self._is_pruned():
+                    break
         except keras_tuner.errors.FailedTrialError as error:
             self._write(FAILED, str(error))
             raise
@@ -134,12 +141,17 @@ class TrialRun:
         except BaseException:  # Ctrl-C, or whatever else ends the process
             self._write(INTERRUPTED, "interrupted")
             raise
-        return self._write(COMPLETED, self._ended_early())
+        return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early())
+
+    def _is_pruned(self) -> bool:
+        return self._recorders[-1].pruned
 
     def _ended_early(self) -> str | None:
         last = self._recorders[-1]
         if last.last_epoch >= self.epochs.stop:
             return None
+        if last.pruned:
+            return f"pruned after {last.last_epoch} of {self.epochs.stop} epochs"
         cause = "its time limit" if last.out_of_time else "a callback"
         return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
 
@@ -168,16 +180,18 @@ class TrialRun:
     ) -> None:
         earlier = [recorder.best_score for recorder in self._recorders if recorder.best_score is not None]
         best = _best(self.quality.direction)(earlier, default=None)
+        execution = len(self._recorders)
         recorder = ExecutionCallback(
             self.record.folder,
             self.quality,
-            execution=len(self._recorders),
+            execution=execution,
             seed=seed,
             epochs=self.epochs.stop,
             earlier_rows=self._recorders[-1].rows if self._recorders else [],
             best_elsewhere=best,
             stop_at=stop_at,
             times=self._times,
+            prune=lambda epoch, score: self._report(score, execution, epoch),
         )
         self._recorders.append(recorder)
         fit(gan, recorder)
@@ -189,6 +203,7 @@ class TrialRun:
             self._save_state(gan)
         self._write(RUNNING)
         recorder.evaluate_best(gan.ema_generator)  # last of all, because it changes the average
+        recorder.pruned |= self._report(recorder.best_score, execution, None)
         flags = [flag for one in self._recorders for flag in one.flags]
         self._update(flags=tuple(dict.fromkeys(flags)))
         self._write(RUNNING)

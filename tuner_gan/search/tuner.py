@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,15 +35,28 @@ from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results import load
 from tuner_gan.results.checks import Value
 from tuner_gan.results.export import load_generator
-from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json, write_record
-from tuner_gan.search.callbacks import unwritable
+from tuner_gan.results.records import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    METRIC,
+    PRUNED,
+    RUNNING,
+    TrialRecord,
+    read_history,
+    read_json,
+    write_record,
+)
+from tuner_gan.search.callbacks import first_rung, unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
-from tuner_gan.search.oracles import make_oracle
+from tuner_gan.search.oracle import LostTrial, OptunaOracle
+from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
+from tuner_gan.search.storage import StudyDamagedError
 from tuner_gan.search.trial import TrialRun, load_gan
-from tuner_gan.search_spaces.base import active_values, declare
-from tuner_gan.search_spaces.presets import PRESETS, preset
+from tuner_gan.search_spaces.base import active_values, declare, fill_point
+from tuner_gan.search_spaces.presets import PRESETS, literature, preset
 
 if TYPE_CHECKING:
     from tuner_gan.results.search_results import SearchResults
@@ -71,10 +85,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     Args:
         hypermodel: what builds the GAN of a trial.
         quality: what scores it.
-        oracle: `"random"`, `"bayesian"`, `"hyperband"` or `"grid"`, or any `keras_tuner.Oracle` whose objective is
+        oracle: a sampler of Optuna (`"tpe"`, `"cmaes"`, `"qmc"`, `"random"`, `"nsga2"`), an oracle of KerasTuner
+            (`"bayesian"`, `"hyperband"`, `"grid"`), or any `keras_tuner.Oracle` whose objective is
             `quality.objective` (or none).
         max_trials: trials of the oracle at most, baselines not counted; for an oracle given by name only.
         max_epochs: epochs of the longest trial, for `oracle="hyperband"` only.
+        pruner: what ends hopeless trials of Optuna's samplers at a rung: `"halving"`, `"hyperband"`, `"median"`,
+            `"wilcoxon"` (over executions) or `"none"`.
+        storage: URL of the database of Optuna's samplers, for machines that share a search; None for a file in the
+            project folder.
+        enqueue: points that Optuna's samplers try before the literature's: mappings of hyperparameters to values.
+        max_failures: after so many failed trials in a row the search ends; None for never. For an oracle given by name
+            only, like the four before.
         executions_per_trial: trainings of each trial, from different seeds; its score is their mean.
         seed: integer from 0, from which the seed of every trial and execution is derived.
         baselines: `"all"` to run the two corrected tutorials first, `"none"` not to.
@@ -105,9 +127,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         hypermodel: GANHyperModel,
         *,
         quality: QualityEvaluator,
-        oracle: str | keras_tuner.Oracle = "random",
+        oracle: str | keras_tuner.Oracle = "tpe",
         max_trials: int | None = 10,
         max_epochs: int = 10,
+        pruner: str = "halving",
+        storage: str | None = None,
+        enqueue: Sequence[Mapping[str, Value]] = (),
+        max_failures: int | None = None,
         executions_per_trial: int = 1,
         seed: int = 0,
         baselines: str = "all",
@@ -155,6 +181,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             remove_project(self.folder)
         files.create_folder(self.folder)
         if isinstance(oracle, str):
+            space = declare(hypermodel.search_space)
             oracle = make_oracle(
                 oracle,
                 objective=quality.objective,
@@ -162,6 +189,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 max_trials=max_trials,
                 max_epochs=max_epochs,
                 seed=seed,
+                pruner=pruner,
+                storage=storage,
+                enqueue=[*(fill_point(space, point) for point in enqueue), *literature(space)],
+                max_failures=max_failures,
             )
         _check_objective(oracle, quality)
         self._search = self._open_project(hypermodel, oracle)
@@ -190,7 +221,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             quality=self.quality,
             space_name=hypermodel.space_name,
             space=declare(hypermodel.search_space),
-            oracle=type(oracle).__name__,
+            oracle=name_oracle(oracle),
             seed=self.seed,
             classes=hypermodel.classes,
         )
@@ -235,7 +266,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def save(self) -> None:
         """Writes the state of the search, atomically."""
-        if self._is_worker():
+        if self._is_worker() or isinstance(self.oracle, OptunaOracle):  # whose study is up to date at every moment
             return
         if self._is_shared():
             # The oracle of a chief saves itself whenever it hears from a worker; what this process wrote grows stale.
@@ -251,6 +282,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         Raises:
             ProjectError: both are damaged.
         """
+        if isinstance(self.oracle, OptunaOracle):
+            if not self._is_worker():
+                self._reload_study(self.oracle)
+            return
         path = self.folder / files.TUNER
         if self._is_worker() or not (path.exists() or (self.folder / ORACLE).exists()):
             return
@@ -265,6 +300,44 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     f"{path} and KerasTuner's own state beside it are damaged, so the search cannot go on "
                     f"(results can still be read): {CONTINUED}."
                 ) from error
+
+    def _reload_study(self, oracle: OptunaOracle) -> None:
+        """Goes on from the study; trials that it has lost, or all of a damaged one, come back from their records."""
+        try:
+            oracle.reload()
+        except StudyDamagedError as error:
+            if oracle.storage is not None:
+                raise
+            warnings.warn(f"{error} It is made anew from the records of the trials.", UserWarning, stacklevel=2)
+            oracle.close()
+            for suffix in ("", "-wal", "-shm"):
+                path = self.folder / (files.STUDY + suffix)
+                if path.exists():
+                    path.replace(path.with_name(f"damaged-{path.name}"))
+            oracle.reload()
+        records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
+        lost = range(len(oracle.trials), max(records, default=-1) + 1)
+        oracle.restore([self._lost_trial(number, records.get(number)) for number in lost])
+
+    def _lost_trial(self, number: int, record: TrialRecord | None) -> LostTrial:
+        """What a record tells a study that has lost the trial; without a record, it failed."""
+        if record is None:
+            return LostTrial(str(number), "FAIL", {}, message="its record is lost")
+        states = {COMPLETED: "COMPLETE", PRUNED: "PRUNED", RUNNING: "RUNNING", INTERRUPTED: "RUNNING"}
+        best = min if self.quality.direction == "min" else max
+        curve: dict[int, float] = {}
+        for row in read_history(record):
+            score = row.get(METRIC + self.quality.objective)
+            if row["execution"] == 0 and score is not None and row["epoch"] is not None:
+                curve[int(row["epoch"])] = best([score, *curve.values()])
+        return LostTrial(
+            record.trial_id,
+            states.get(record.status, "FAIL"),
+            record.hyperparameters,
+            record.score,
+            curve,
+            record.message,
+        )
 
     # Search.
 
@@ -317,6 +390,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 except _OutOfTimeError:
                     pass
                 finally:
+                    if isinstance(self.oracle, OptunaOracle):
+                        self.oracle.release()
                     with contextlib.suppress(OSError):
                         self._write_elapsed()
                 self._guard.check()
@@ -417,6 +492,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._teaches_finalists = taught <= FINALISTS_SHARE * max_time
                 seconds = taught if self._teaches_finalists else seconds
             self._stop_at -= seconds if self._checks_finalists else 0.0
+        if isinstance(self.oracle, OptunaOracle):
+            self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
 
     def _write_elapsed(self) -> None:
@@ -507,6 +584,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Tells the oracle, and saves."""
+        samples = self._trial_folder(trial.trial_id) / files.SAMPLES
+        if isinstance(self.oracle, OptunaOracle) and samples.exists():
+            self.oracle.attach(trial.trial_id, samples)
         try:
             super().on_trial_end(trial)
         except RuntimeError as error:
@@ -564,12 +644,21 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 range(first, last),
                 callbacks,
                 verbose,
+                self._reporter(trial.trial_id),
             )
+        if record.status == PRUNED and isinstance(self.oracle, OptunaOracle):
+            self.oracle.mark_pruned(trial.trial_id)
         name = self.oracle.objective.name
         return [{name: execution.score} for execution in record.executions if execution.score is not None]
 
+    def _reporter(self, trial_id: str) -> Callable[[float, int, int | None], bool] | None:
+        oracle = self.oracle
+        if not isinstance(oracle, OptunaOracle):
+            return None
+        return lambda score, execution, epoch: oracle.report(trial_id, score, execution=execution, epoch=epoch)
+
     def _finished(
-        self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED,)
+        self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED, PRUNED)
     ) -> TrialRecord | None:
         """Returns a trial's record: a process may be killed after it, before the oracle has heard of it."""
         path = self._trial_folder(trial_id) / files.RECORD
@@ -592,8 +681,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         epochs: range,
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int,
+        report: Callable[[float, int, int | None], bool] | None = None,
     ) -> TrialRecord:
-        run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan)
+        run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan, report)
         seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
         strategy = self.distribution_strategy
 

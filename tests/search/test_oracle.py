@@ -1,0 +1,342 @@
+"""OptunaOracle by itself: what it suggests, keeps, prunes and takes up again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import optuna
+import pytest
+from searches import QUIET
+
+from tuner_gan import files
+from tuner_gan.errors import ConfigError, ProjectError
+from tuner_gan.search.oracle import LostTrial, OptunaOracle
+from tuner_gan.search.samplers import PRUNERS, SAMPLERS
+from tuner_gan.search.storage import StudyDamagedError
+
+pytestmark = QUIET
+
+FCD = keras_tuner.Objective("fcd", "min")
+
+
+def space() -> keras_tuner.HyperParameters:
+    """Two numbers, and one more for one of two kinds."""
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-4, 1e-1, sampling="log", default=1e-3)
+    hp.Choice("kind", ["plain", "wide"])
+    hp.Int("width", 8, 64, step=2, sampling="log", parent_name="kind", parent_values=["wide"])
+    hp.Fixed("constant", 7)
+    return hp
+
+
+def make(folder: Path, max_trials: int | None = 8, **settings: Any) -> OptunaOracle:
+    oracle = OptunaOracle(FCD, max_trials, hyperparameters=space(), **settings)
+    oracle.verbose = 0
+    oracle._set_project_dir(str(folder), "project")
+    return oracle
+
+
+def run(oracle: OptunaOracle, count: int = 1, tuner_id: str = "tuner0") -> list[dict[str, Any]]:
+    """Runs trials, whose score is their rate; returns their values."""
+    found = []
+    for _ in range(count):
+        trial = oracle.create_trial(tuner_id)
+        assert trial.status == "RUNNING"
+        found.append({"trial": trial.trial_id, **trial.hyperparameters.values})
+        end(oracle, trial, trial.hyperparameters.values["rate"])
+    return found
+
+
+def end(oracle: OptunaOracle, trial: Any, score: float | None, status: str = "COMPLETED") -> None:
+    if score is not None:
+        oracle.update_trial(trial.trial_id, {"fcd": score})
+    trial.status = status
+    oracle.end_trial(trial)
+
+
+@pytest.fixture
+def oracle(tmp_path: Path) -> Iterator[OptunaOracle]:
+    made = make(tmp_path)
+    yield made
+    made.release()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_only_active_hyperparameters_have_values(sampler: str, tmp_path: Path) -> None:
+    found = run(make(tmp_path, 14, sampler=sampler), 14)
+    assert {point["kind"] for point in found} == {"plain", "wide"}
+    for point in found:
+        assert ("width" in point) == (point["kind"] == "wide")
+        assert point.get("width", 8) in (8, 16, 32, 64)
+        assert point["constant"] == 7
+        assert 1e-4 <= point["rate"] <= 1e-1
+    assert len({point["rate"] for point in found}) >= 10  # a generation of NSGA-II takes genes of the one before
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_search_that_is_cut_draws_what_one_that_is_not_draws(sampler: str, tmp_path: Path) -> None:
+    whole = run(make(tmp_path / "whole", 9, sampler=sampler), 9)
+    first = make(tmp_path / "cut", 9, sampler=sampler)
+    cut = run(first, 4)
+    running = first.create_trial("tuner0")
+    first.release()
+    second = make(tmp_path / "cut", 9, sampler=sampler)
+    cut += run(second, 5)
+    assert cut == whole
+    assert running.trial_id == whole[4]["trial"]
+    assert run(make(tmp_path / "other", 9, sampler=sampler, seed=1), 9) != whole
+
+
+def test_tpe_learns(tmp_path: Path) -> None:
+    rates = [point["rate"] for point in run(make(tmp_path, 40), 40)]
+    early, late = sorted(rates[:10]), sorted(rates[-10:])
+    assert late[5] < early[5] / 3  # the score is the rate
+
+
+def test_points_that_are_asked_for_come_first(tmp_path: Path) -> None:
+    oracle = make(tmp_path, enqueue=[{"rate": 0.05, "kind": "wide", "width": 32}, {}])
+    first, second, third = run(oracle, 3)
+    assert first == {"trial": "0", "rate": 0.05, "kind": "wide", "width": 32, "constant": 7}
+    assert second == {"trial": "1", "rate": 1e-3, "kind": "plain", "constant": 7}
+    assert third["rate"] not in (0.05, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        ({"rates": 1.0}, r"no hyperparameter 'rates' \(did you mean 'rate'\?\)"),
+        ({"rate": 1.0}, "rate must be in 0.0001 to 0.1, log, but got 1.0"),
+    ],
+)
+def test_points_that_cannot_be(point: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(tmp_path, enqueue=[point]).create_trial("tuner0")
+
+
+def test_the_limit_of_trials_and_what_others_run(tmp_path: Path) -> None:
+    code = (
+        "import sys, test_oracle as t, pathlib\n"
+        "print(t.make(pathlib.Path(sys.argv[1]), 2).create_trial('other').trial_id, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    oracle = make(tmp_path, 2)
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent, **pipes) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "0\n"
+        mine = oracle.create_trial("tuner0")
+        assert mine.trial_id == "1"
+        assert oracle.create_trial("tuner0") is mine
+        end(oracle, mine, 0.5)
+        assert oracle.create_trial("tuner0").status == "IDLE"  # the other may leave its trial
+        other.kill()
+    taken = oracle.create_trial("tuner0")
+    assert (taken.trial_id, taken.status) == ("0", "RUNNING")
+    end(oracle, taken, 0.4)
+    assert oracle.create_trial("tuner0").status == "STOPPED"
+    again = make(tmp_path, 2)
+    again.reload()
+    assert {trial_id: trial.score for trial_id, trial in again.trials.items()} == {"0": 0.4, "1": 0.5}
+    assert again.get_best_trials(1)[0].trial_id == "0"
+
+
+def test_a_process_that_is_killed_leaves_its_trial_to_others(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, test_oracle as t, pathlib\n"
+        "t.make(pathlib.Path(sys.argv[1])).create_trial('other')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parent, capture_output=True)
+    assert done.returncode == -9
+    oracle = make(tmp_path)
+    taken = oracle.create_trial("tuner0")
+    assert (taken.trial_id, len(oracle.trials)) == ("0", 1)
+    end(oracle, taken, 0.1)
+    assert [trial.state.name for trial in oracle.study.trials] == ["COMPLETE"]
+    assert run(oracle)[0]["trial"] == "1"
+
+
+def test_a_failed_trial_says_why(oracle: OptunaOracle, tmp_path: Path) -> None:
+    trial = oracle.create_trial("tuner0")
+    trial.message = "generator loss is nan"
+    end(oracle, trial, None, "FAILED")
+    frozen = oracle.study.trials[0]
+    assert (frozen.state.name, frozen.user_attrs["message"]) == ("FAIL", "generator loss is nan")
+    again = make(tmp_path)
+    again.reload()
+    assert (again.trials["0"].status, again.trials["0"].message) == ("FAILED", "generator loss is nan")
+
+
+def test_successive_halving(tmp_path: Path) -> None:
+    oracle = make(tmp_path, 9)
+    oracle.set_rungs(3, 30)
+    asked = []
+    for score in (0.9, 0.8, 0.95, 0.85, 0.99, 0.7):
+        trial = oracle.create_trial("tuner0")
+        prune = oracle.report(trial.trial_id, score, execution=0, epoch=3)
+        asked.append(prune)
+        if prune:
+            oracle.mark_pruned(trial.trial_id)
+        end(oracle, trial, score)
+    # The best third of those so far goes on: the first always does.
+    assert asked == [False, False, True, True, True, False]
+    states = [trial.state.name for trial in oracle.study.trials]
+    assert states == ["PRUNED" if prune else "COMPLETE" for prune in asked]
+    assert oracle.trials["2"].score == 0.95
+    again = make(tmp_path, 9)
+    again.reload()
+    assert again.trials["2"].score == 0.95
+    assert oracle.study.trials[0].intermediate_values == {3: 0.9}
+
+
+def test_a_trial_that_comes_by_a_rung_again(oracle: OptunaOracle) -> None:
+    trial = oracle.create_trial("tuner0")
+    for score in (0.5, 0.4):
+        assert not oracle.report(trial.trial_id, score, execution=0, epoch=3)
+    assert oracle.study.trials[0].intermediate_values == {3: 0.5}
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_what_each_pruner_looks_at(pruner: str, tmp_path: Path) -> None:
+    oracle = make(tmp_path, 40, pruner=pruner)
+    oracle.set_rungs(1, 10)
+    pruned = 0
+    for number in range(24):
+        trial = oracle.create_trial("tuner0")
+        steps = [(epoch, 0) for epoch in range(1, 10)] + [(None, 0)]
+        if pruner == "wilcoxon":
+            steps = [(1, 0), (None, 0), (1, 1), (None, 1), (None, 2), (None, 3), (None, 4), (None, 5)]
+        for epoch, execution in steps:
+            score = number + execution / 10
+            if oracle.report(trial.trial_id, score, execution=execution, epoch=epoch):
+                oracle.mark_pruned(trial.trial_id)
+                pruned += 1
+                break
+        end(oracle, trial, float(number))
+    reported = {step for trial in oracle.study.trials for step in trial.intermediate_values}
+    if pruner == "none":
+        assert (pruned, reported) == (0, set())
+    else:
+        assert pruned > 5
+        assert reported <= (set(range(6)) if pruner == "wilcoxon" else set(range(1, 10)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "tpee"}, r"Unknown sampler 'tpee' \(did you mean 'tpe'\?\): choose one of tpe, cmaes"),
+        ({"pruner": "halve"}, "Unknown pruner 'halve'.*: choose one of halving"),
+        ({"seed": -1}, "seed must be an integer from 0, but got -1"),
+    ],
+)
+def test_settings_that_cannot_be(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(tmp_path, **settings)
+
+
+def test_a_storage_that_is_none(tmp_path: Path) -> None:
+    for url in ("nowhere", "mystery://host/name"):
+        with pytest.raises(ConfigError, match="storage must be the URL of a database, such as postgresql"):
+            make(tmp_path, storage=url).create_trial("tuner0")
+
+
+def test_another_storage(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    run(make(tmp_path, storage=url), 2)
+    assert optuna.load_study(study_name="project", storage=url).trials[1].state.name == "COMPLETE"
+    assert not (tmp_path / "project" / files.STUDY).exists()
+
+
+def test_a_database_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = make(tmp_path)
+    run(oracle)
+    path = tmp_path / "project" / files.STUDY
+    # Another process holds the database for as long as it sleeps, and this one gives up at once, unless it is patient.
+    oracle.close()
+    monkeypatch.setattr("tuner_gan.search.storage.SECONDS_LOCKED", 0.1)
+    code = (
+        "import sqlite3, sys, time\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('BEGIN EXCLUSIVE')\n"
+        "print('held', flush=True)\n"
+        "time.sleep(3)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert run(oracle)[0]["trial"] == "1"
+    monkeypatch.setattr("tuner_gan.search.storage.SECONDS_PATIENT", 0.5)
+    oracle.close()
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(
+            ProjectError, match=r"study\.db cannot be used \(database is locked\): see that its database"
+        ):
+            run(oracle)
+
+
+def test_a_damaged_database_comes_back_from_what_is_known(tmp_path: Path) -> None:
+    oracle = make(tmp_path)
+    points = run(oracle, 3)
+    oracle.close()
+    path = tmp_path / "project" / files.STUDY
+    path.write_bytes(b"no database at all " * 100)
+    again = make(tmp_path)
+    with pytest.raises(StudyDamagedError, match=r"study\.db is damaged \(file is not a database\)"):
+        again.reload()
+    path.unlink()
+    again.close()
+    states = ("COMPLETE", "PRUNED", "FAIL")
+    lost = [
+        LostTrial(
+            str(number),
+            state,
+            {name: value for name, value in points[number].items() if name != "trial"},
+            score=None if state == "FAIL" else 0.5,
+            curve={3: 0.6},
+            message="it is too big" if state == "FAIL" else None,
+        )
+        for number, state in enumerate(states)
+    ]
+    again.restore(lost)
+    assert [trial.status for trial in again.trials.values()] == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert again.trials["1"].score == 0.5
+    assert again.study.trials[1].params.keys() == oracle.study.trials[1].params.keys()
+    assert run(again)[0]["trial"] == "3"
+
+
+def test_pictures_for_the_dashboard(oracle: OptunaOracle, tmp_path: Path) -> None:
+    picture = tmp_path / "samples.png"
+    picture.write_bytes(b"png")
+    trial = oracle.create_trial("tuner0")
+    oracle.attach(trial.trial_id, picture)
+    end(oracle, trial, 0.3)
+    (found,) = optuna.artifacts.get_all_artifact_meta(oracle.study.trials[0], storage=oracle.study._storage)
+    assert found.filename == "samples.png"
+    assert (tmp_path / "project" / files.ARTIFACTS / found.artifact_id).read_bytes() == b"png"
+
+
+def test_any_tuner_can_use_it(tmp_path: Path) -> None:
+    class Plain(keras_tuner.Tuner):  # type: ignore[misc]
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+            return float(trial.hyperparameters.Float("rate", 1e-4, 1e-1, sampling="log"))
+
+    oracle = OptunaOracle(max_trials=4)
+    tuner = Plain(oracle, directory=str(tmp_path), project_name="plain")
+    tuner.search(verbose=0)
+    scores = [trial.value for trial in oracle.study.trials]
+    assert len(scores) == 4
+    assert min(scores) == tuner.oracle.get_best_trials(1)[0].score
+    again = Plain(OptunaOracle(max_trials=5), directory=str(tmp_path), project_name="plain")
+    again.oracle.reload()
+    again.search(verbose=0)
+    assert [trial.value for trial in again.oracle.study.trials][:4] == scores
+    assert len(json.dumps(list(again.oracle.trials))) > 0
+    assert len(again.oracle.trials) == 5

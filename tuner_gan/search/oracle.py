@@ -1,0 +1,439 @@
+"""An oracle for KerasTuner on Optuna: samplers, pruning, and storage that several processes share."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras_tuner
+import numpy as np
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner_gan import files
+from tuner_gan.errors import ConfigError
+from tuner_gan.search.distributions import Value, find_distribution, from_optuna, name_parameters, to_optuna
+from tuner_gan.search.mirror import StudyMirror, Suggestion
+from tuner_gan.search.samplers import make_pruner, make_sampler
+from tuner_gan.search.storage import ask_lock, open_storage, patiently, release_trial, take_trial
+from tuner_gan.search_spaces.base import fill_point, make_point
+
+VALUES = "hyperparameters"
+"""User attribute of an Optuna trial: what KerasTuner calls its hyperparameters, as JSON."""
+SCORE = "score"
+"""User attribute: the score of a trial that was pruned, whose value is that of its last rung."""
+MESSAGE = "message"
+"""User attribute: why a trial failed."""
+ID = "trial_id"
+"""User attribute: KerasTuner's name of the trial, whose number of digits depends on the limit of trials."""
+SECONDS_IDLE = 0.5
+"""Between two looks for a trial that another process leaves; KerasTuner itself would not pause."""
+Result = TypeVar("Result")
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # a library does not print
+
+
+@dataclasses.dataclass(frozen=True)
+class LostTrial:
+    """What is known of a trial that a study has lost.
+
+    Attributes:
+        state: of Optuna: `"RUNNING"`, `"COMPLETE"`, `"PRUNED"` or `"FAIL"`.
+        values: its active hyperparameters.
+        score: None where it has none.
+        curve: its scores by epoch.
+        message: why it failed; None otherwise.
+    """
+
+    trial_id: str
+    state: str
+    values: Mapping[str, Value]
+    score: float | None = None
+    curve: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    message: str | None = None
+
+
+STATUSES = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "COMPLETED",
+    TrialState.PRUNED: "COMPLETED",  # KerasTuner has no word for it
+    TrialState.FAIL: "FAILED",
+}
+
+
+class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
+    """Suggests hyperparameters by one of Optuna's samplers; works with any `keras_tuner.Tuner`.
+
+    The study is in a database, by default `study.db` in the project folder, and every change is written to it at once.
+    So a search goes on after whatever ended it, and several processes can share it: each holds a lock on the trial that
+    it trains, and a trial whose process has died is taken up by the next that asks. A trial's number is its Optuna
+    number, and its values follow from the trials before it and the seed.
+
+    Args:
+        objective: name of the metric, or `keras_tuner.Objective`; None minimises what a trial returns.
+        max_trials: trials at most, over all processes; None for no limit.
+        sampler: one of `samplers.SAMPLERS`.
+        pruner: one of `samplers.PRUNERS`; it only prunes with a tuner that reports scores while it trains.
+        seed: integer from 0.
+        storage: URL of a database that Optuna can use, such as `"postgresql://user@host/name"`; None for the file.
+        enqueue: points to try first, each a mapping of hyperparameters to values; what a point leaves out has its
+            default.
+        hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial: as in `keras_tuner.Oracle`.
+        max_consecutive_failed_trials: after so many failed trials in a row the search ends; None for never.
+
+    Raises:
+        ConfigError: there is no such sampler or pruner, or the seed is no integer from 0.
+
+    References:
+        Akiba et al. 2019, "Optuna: A Next-generation Hyperparameter Optimization Framework", arXiv:1907.10902.
+    """
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        *,
+        sampler: str = "tpe",
+        pruner: str = "halving",
+        seed: int = 0,
+        storage: str | None = None,
+        enqueue: Sequence[Mapping[str, Value]] = (),
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int | None = None,
+    ) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"seed must be an integer from 0, but got {seed!r}.")
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            seed=seed + 1,  # KerasTuner takes 0 for none
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials or sys.maxsize,
+        )
+        make_sampler(sampler, 0, 0)
+        make_pruner(pruner, 1, 1)
+        self.sampler = sampler
+        self.pruner = pruner
+        self.storage = storage
+        self.enqueue = tuple(dict(point) for point in enqueue)
+        self._search_seed = seed
+        self._study: optuna.Study | None = None
+        self._retry_queue: list[str] = []
+        self.ongoing_trials: dict[str, Any] = {}
+        self._rungs = 1, 1
+        self._pruned: set[str] = set()
+
+    # The study.
+
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study of this project; it is opened, or made, when it is first needed.
+
+        Raises:
+            ProjectError: the database cannot be opened, or is damaged.
+        """
+        if self._study is None:
+            self._study = self._patiently(self._open_study)
+        return self._study
+
+    def _open_study(self) -> optuna.Study:
+        direction = StudyDirection.MAXIMIZE if self._direction == "max" else StudyDirection.MINIMIZE
+        self._database = open_storage(self.storage, Path(self._project_dir))
+        self._mirror = StudyMirror(self._project_name, direction)
+        study = optuna.create_study(
+            storage=self._database,
+            sampler=make_sampler(self.sampler, 0, 0),
+            pruner=make_pruner(self.pruner, *self._rungs),
+            study_name=self._project_name,
+            direction=direction,
+            load_if_exists=True,
+        )
+        self._study_id = self._database.get_study_id_from_name(self._project_name)
+        return study
+
+    def _patiently(self, call: Callable[[], Result]) -> Result:
+        return patiently(files.STUDY if self.storage is None else "the storage", call)
+
+    @property
+    def _direction(self) -> str:
+        direction: str = getattr(self.objective, "direction", "min")
+        return direction
+
+    def set_rungs(self, first: int, last: int) -> None:
+        """Tells the pruner at which epoch a training is scored first, and last."""
+        self._rungs = first, last
+        self.study.pruner = make_pruner(self.pruner, first, last)
+
+    # Trials.
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
+        """Returns a trial to run; see `keras_tuner.Oracle`.
+
+        Its status is IDLE when there is none to begin, but another process may leave one that is to be taken up.
+        """
+        if tuner_id in self.ongoing_trials:
+            return self.ongoing_trials[tuner_id]
+        with ask_lock(Path(self._project_dir)):
+            trial = self._patiently(lambda: self._next(tuner_id))
+        if trial.status == "RUNNING":
+            self.tuner_ids.add(tuner_id)
+            self.ongoing_trials[tuner_id] = trial
+            self._display.on_trial_begin(trial)
+        elif trial.status == "STOPPED":
+            self.tuner_ids.discard(tuner_id)
+        else:
+            time.sleep(SECONDS_IDLE)
+        return trial
+
+    def _next(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
+        """A trial to run, or one that says IDLE or STOPPED."""
+        self._synchronize()
+        abandoned = self._take_up()
+        if abandoned is not None:
+            return abandoned
+        begun = len(self.trials)
+        if self.max_trials and begun >= self.max_trials:
+            # Where KerasTuner's chief has given out every trial that still runs, none is left to wait for.
+            elsewhere = any(trial.status == "RUNNING" for trial in self._trials_of_others())
+            return self._make_trial(self._trial_id(begun), {}, "IDLE" if elsewhere else "STOPPED")
+        worker = int.from_bytes(tuner_id.encode(), "big")
+        seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun, worker))]
+        sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
+        suggestion = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun))
+        trial_id = self._trial_id(suggestion.number)
+        values = self._draw(suggestion)
+        # First of all, because a trial that nobody has locked is taken up.
+        take_trial(Path(self._project_dir), trial_id)
+        attributes = {ID: trial_id, VALUES: json.dumps(values)}
+        self.study.add_trial(suggestion.freeze(attributes))
+        for key, note in self._mirror.notes.items():
+            self._database.set_study_system_attr(self._study_id, key, note)
+        return self._add(trial_id, values)
+
+    def _take_up(self) -> keras_tuner.engine.trial.Trial | None:
+        """A trial to run again: KerasTuner's retry, or one whose process is no more."""
+        running = [trial.trial_id for trial in self._trials_of_others() if trial.status == "RUNNING"]
+        for trial_id in [*self._retry_queue, *running]:
+            if take_trial(Path(self._project_dir), trial_id):
+                self._retry_queue = [one for one in self._retry_queue if one != trial_id]
+                trial = self.trials[trial_id]
+                trial.status = "RUNNING"
+                return trial
+        return None
+
+    def _trials_of_others(self) -> list[keras_tuner.engine.trial.Trial]:
+        mine = {trial.trial_id for trial in self.ongoing_trials.values()}
+        return [trial for trial_id, trial in self.trials.items() if trial_id not in mine]
+
+    def _add(self, trial_id: str, values: Mapping[str, Value]) -> keras_tuner.engine.trial.Trial:
+        """Makes KerasTuner's trial of one in the study."""
+        trial = self._make_trial(trial_id, values, "RUNNING")
+        self._record_values(trial)
+        self.trials[trial_id] = trial
+        self.start_order.append(trial_id)
+        return trial
+
+    def _draw(self, suggestion: Suggestion) -> dict[str, Value]:
+        named = name_parameters(self.hyperparameters.space)
+        names = {id(parameter): name for name, parameter in named.items()}
+
+        def value(parameter: Any) -> Value:
+            distribution = find_distribution(parameter)
+            if distribution is None:
+                fixed: Value = parameter.value
+                return fixed
+            return from_optuna(parameter, suggestion.draw(names[id(parameter)], distribution))
+
+        return dict(make_point(named.values(), value).values)
+
+    def _enqueued(self, number: int) -> dict[str, Value] | None:
+        """The values of a trial that was asked for, as Optuna sees them; None for one that is to be drawn."""
+        if number >= len(self.enqueue):
+            return None
+        point = self.hyperparameters.copy()
+        point.values = fill_point(point, self.enqueue[number])
+        return {
+            name: to_optuna(parameter, point.values[parameter.name])
+            for name, parameter in name_parameters(point.space).items()
+            if point.is_active(parameter) and find_distribution(parameter) is not None
+        }
+
+    def _make_trial(self, trial_id: str, values: Mapping[str, Value], status: str) -> keras_tuner.engine.trial.Trial:
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = dict(values)
+        return keras_tuner.engine.trial.Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=status)
+
+    def _trial_id(self, number: int) -> str:
+        """KerasTuner's: as many digits as the limit of trials has, four without one."""
+        return f"{number:0{len(str(self.max_trials))}d}"
+
+    def _synchronize(self) -> None:
+        """Takes over what this and other processes have written to the study."""
+        trials = self.study.get_trials(deepcopy=False)
+        self._mirror.update(trials, self._database.get_study_system_attrs(self._study_id))
+        for frozen in trials:
+            trial_id = frozen.user_attrs.get(ID) or self._trial_id(frozen.number)
+            known = self.trials.get(trial_id)
+            if known is not None and known.status != "RUNNING":
+                continue
+            if known is None:
+                known = self._add(trial_id, json.loads(frozen.user_attrs[VALUES]))
+            if frozen.state.is_finished():
+                self._take_over(known, frozen)
+
+    def _take_over(self, trial: keras_tuner.engine.trial.Trial, frozen: FrozenTrial) -> None:
+        trial.status = STATUSES[frozen.state]
+        trial.message = frozen.user_attrs.get(MESSAGE)
+        score = frozen.user_attrs.get(SCORE, frozen.value)
+        if score is not None:
+            trial.metrics.register(self.objective.name, direction=self._direction)
+            trial.metrics.update(self.objective.name, score)
+            trial.score, trial.best_step = score, 0
+        self.end_order.append(trial.trial_id)
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def report(self, trial_id: str, score: float, *, execution: int, epoch: int | None) -> bool:
+        """Notes a score while a trial trains, and tells whether to end it.
+
+        Trials are compared epoch by epoch of their first execution, by `wilcoxon` execution by execution.
+
+        Args:
+            trial_id: of the running trial.
+            score: the objective.
+            execution: which training of the trial it is of, from 0.
+            epoch: after which it was measured, from 1; None for the best of a finished execution.
+        """
+        by_execution = self.pruner == "wilcoxon"
+        if self.pruner == "none" or by_execution != (epoch is None) or (execution and not by_execution):
+            return False
+        step = execution if epoch is None else epoch
+        return self._patiently(lambda: self._report(trial_id, score, step))
+
+    def _report(self, trial_id: str, score: float, step: int) -> bool:
+        running = self._open(trial_id)
+        if step not in self._find(trial_id).intermediate_values:  # an interrupted trial may come by a second time
+            running.report(score, step)
+        prune: bool = running.should_prune()
+        return prune
+
+    def mark_pruned(self, trial_id: str) -> None:
+        """Notes that a trial, which ends next, ended because of `report`."""
+        self._pruned.add(trial_id)
+
+    def _find(self, trial_id: str) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[int(trial_id)]
+
+    def _open(self, trial_id: str) -> optuna.Trial:
+        """A trial to write to; Optuna itself only gives it to the process that asked for it."""
+        return optuna.Trial(self.study, self._find(trial_id)._trial_id)
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def end_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Tells the study how a trial ended; see `keras_tuner.Oracle`."""
+        try:
+            super().end_trial(trial)
+        finally:
+            ended = self.trials[trial.trial_id]
+            if ended.status in ("COMPLETED", "FAILED"):
+                self._patiently(lambda: self._tell(ended))
+            release_trial(Path(self._project_dir), trial.trial_id)
+
+    def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        running = self._open(trial.trial_id)
+        state, score = TrialState.FAIL, None
+        if trial.status == "FAILED":
+            running.set_user_attr(MESSAGE, trial.message)
+        elif trial.trial_id in self._pruned:
+            state = TrialState.PRUNED
+            running.set_user_attr(SCORE, trial.score)
+        else:
+            state, score = TrialState.COMPLETE, trial.score
+        self.study.tell(int(trial.trial_id), score, state, skip_if_finished=True)
+
+    def attach(self, trial_id: str, path: Path) -> None:
+        """Gives a trial a picture that `optuna-dashboard` shows, when it is started on the folder `artifacts`."""
+        folder = Path(self._project_dir) / files.ARTIFACTS
+        folder.mkdir(exist_ok=True)
+        optuna.artifacts.upload_artifact(
+            artifact_store=optuna.artifacts.FileSystemArtifactStore(folder),
+            file_path=str(path),
+            study_or_trial=self._find(trial_id),
+            storage=self.study._storage,
+        )
+
+    # State. All of it is in the study, at every moment.
+
+    def save(self) -> None:
+        """Does nothing: every change was written to the study when it was made."""
+
+    def _save_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Does nothing, like `save`."""
+
+    def reload(self) -> None:
+        """Takes over what is in the study."""
+        self._patiently(self._synchronize)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns nothing: the state is in the study."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Does nothing, like `get_state`."""
+
+    def restore(self, trials: Sequence[LostTrial]) -> None:
+        """Puts trials into a study that has lost them; their numbers are those that come next.
+
+        Args:
+            trials: in the order of their numbers, which have no gap.
+        """
+        named = name_parameters(self.hyperparameters.space)
+        for lost in trials:
+            values = {
+                name: (distribution, to_optuna(parameter, lost.values[parameter.name]))
+                for name, parameter in named.items()
+                if parameter.name in lost.values and (distribution := find_distribution(parameter)) is not None
+            }
+            state = TrialState[lost.state]
+            attributes: dict[str, Any] = {
+                ID: lost.trial_id,
+                VALUES: json.dumps(dict(lost.values)),
+                MESSAGE: lost.message,
+            }
+            if state is TrialState.PRUNED:
+                attributes[SCORE] = lost.score
+            self.study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=lost.score if state is TrialState.COMPLETE else None,
+                    params={name: value for name, (_, value) in values.items()},
+                    distributions={name: distribution for name, (distribution, _) in values.items()},
+                    user_attrs={name: value for name, value in attributes.items() if value is not None},
+                    intermediate_values=dict(lost.curve),
+                )
+            )
+        self.reload()
+
+    def close(self) -> None:
+        """Closes the database; the study is opened again when it is next needed."""
+        if self._study is not None:
+            self._database.engine.dispose()
+            self._study = None
+
+    def release(self) -> None:
+        """Gives up the trials that this oracle runs, so that they are taken up by whoever asks next."""
+        for trial in self.ongoing_trials.values():
+            release_trial(Path(self._project_dir), trial.trial_id)
+        self.ongoing_trials = {}

@@ -1,0 +1,96 @@
+"""Optuna's samplers and pruners by name."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+
+from tuner_gan.errors import ConfigError, closest
+
+STARTUP_TRIALS = 5
+"""Trials before TPE learns from them, those that were asked for among them: a search has a dozen, not a hundred."""
+REDUCTION_FACTOR = 3
+"""One trial in so many is trained on from each rung (asynchronous successive halving, arXiv:1810.05934)."""
+POPULATION = 10
+"""Trials of a generation of NSGA-II: Optuna's 50 would be a search without a second one."""
+SAMPLERS = ("tpe", "cmaes", "qmc", "random", "nsga2")
+PRUNERS = ("halving", "hyperband", "median", "wilcoxon", "none")
+
+
+def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers.BaseSampler:
+    """Builds a sampler.
+
+    `tpe` models the hyperparameters together, and those of each condition among themselves (arXiv:2304.11127). `cmaes`
+    (arXiv:1604.00772), `qmc` (scrambled Sobol points) and `nsga2` need a fixed set of hyperparameters and draw what is
+    conditional at random. `cmaes` keeps its state as a pickle in the study: open studies of your own only.
+
+    Args:
+        name: one of `SAMPLERS`.
+        study_seed: integer in 0..2**32-1, the same for all trials of a study.
+        trial_seed: integer in 0..2**32-1, another for each trial, so that its values follow from the trials before
+            it, whichever process asks.
+
+    Raises:
+        ConfigError: there is no sampler of that name, or its package is missing.
+    """
+    if name not in SAMPLERS:
+        raise ConfigError(f"Unknown sampler {name!r}{closest(name, SAMPLERS)}: choose one of {', '.join(SAMPLERS)}.")
+    make: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+        "tpe": lambda: optuna.samplers.TPESampler(
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+            n_startup_trials=STARTUP_TRIALS,
+            seed=trial_seed,
+        ),
+        "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=trial_seed, warn_independent_sampling=False),
+        "qmc": lambda: optuna.samplers.QMCSampler(
+            scramble=True,
+            seed=study_seed,  # its trials are points of one sequence
+            independent_sampler=optuna.samplers.RandomSampler(trial_seed),
+            warn_independent_sampling=False,
+            warn_asynchronous_seeding=False,
+        ),
+        "random": lambda: optuna.samplers.RandomSampler(trial_seed),
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=trial_seed),
+    }
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        raise ConfigError("The sampler 'cmaes' needs the package cmaes: pip install cmaes.")
+    with warnings.catch_warnings():
+        # Grouping and scrambling are called experimental.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return make[name]()
+
+
+def make_pruner(name: str, first_rung: int, last_rung: int) -> optuna.pruners.BasePruner:
+    """Builds a pruner.
+
+    Args:
+        name: one of `PRUNERS`. `wilcoxon` compares trials execution by execution, so it needs several of each.
+        first_rung: epoch of the first score of a training.
+        last_rung: epoch of the last one.
+
+    Raises:
+        ConfigError: there is no pruner of that name.
+    """
+    make: dict[str, Callable[[], Any]] = {
+        "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=first_rung, reduction_factor=REDUCTION_FACTOR
+        ),
+        "hyperband": lambda: optuna.pruners.HyperbandPruner(
+            min_resource=first_rung, max_resource=last_rung, reduction_factor=REDUCTION_FACTOR
+        ),
+        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+        "wilcoxon": optuna.pruners.WilcoxonPruner,
+        "none": optuna.pruners.NopPruner,
+    }
+    if name not in make:
+        raise ConfigError(f"Unknown pruner {name!r}{closest(name, PRUNERS)}: choose one of {', '.join(PRUNERS)}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made: optuna.pruners.BasePruner = make[name]()
+    return made

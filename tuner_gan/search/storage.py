@@ -1,0 +1,131 @@
+"""The database of a study, and the locks of its trials."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import filelock
+import optuna
+import sqlalchemy
+
+from tuner_gan import files
+from tuner_gan.errors import ConfigError, ProjectError
+
+SECONDS_PATIENT = 60.0
+"""For which a database may be away before the search gives up."""
+SECONDS_BETWEEN = 0.5
+"""Between two tries."""
+SECONDS_LOCKED = 10.0
+"""For which SQLite itself waits while another process writes."""
+DAMAGED = ("malformed", "not a database")
+"""What SQLite says of a file that it cannot read."""
+
+Result = TypeVar("Result")
+_held: dict[Path, filelock.BaseFileLock] = {}
+"""Locks of the trials that this process runs."""
+
+
+def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
+    """Opens the database of a study.
+
+    Args:
+        url: of a database; None for the file `study.db`.
+        folder: of the project.
+
+    Raises:
+        ConfigError: the URL is none, or its driver is missing.
+    """
+    if url is None:
+        # Three slashes and an absolute path, which may hold what means something in a URL.
+        address = sqlalchemy.URL.create("sqlite", database=str((folder / files.STUDY).absolute()))
+        storage = optuna.storages.RDBStorage(
+            address.render_as_string(hide_password=False),
+            engine_kwargs={"connect_args": {"timeout": SECONDS_LOCKED}},
+        )
+        sqlalchemy.event.listen(storage.engine, "connect", _set_up)
+        storage.engine.dispose()  # the connections that were made before
+        return storage
+    try:
+        return optuna.storages.RDBStorage(url)
+    except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
+        raise ConfigError(
+            f"storage must be the URL of a database, such as postgresql://user@host/name, whose driver is installed, "
+            f"but got {url!r}: {error}"
+        ) from error
+
+
+def _set_up(connection: sqlite3.Connection, _: object) -> None:
+    # The log is written through at checkpoints only: a power cut may cost the last entries, never the file, and what
+    # they said is in the trials' records, too.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def patiently(name: str, call: Callable[[], Result]) -> Result:
+    """Calls what uses a database, again and again while the database is away.
+
+    Args:
+        name: of the database, for messages.
+        call: what may be called again after it has failed midway.
+
+    Raises:
+        ProjectError: the database is damaged, or was away for a minute.
+    """
+    give_up = time.monotonic() + SECONDS_PATIENT
+    while True:
+        try:
+            return call()
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+            reason = _innermost(error)
+            if any(word in reason for word in DAMAGED):
+                raise StudyDamagedError(f"The study in {name} is damaged ({reason}).") from error
+            if time.monotonic() >= give_up:
+                raise ProjectError(
+                    f"The study in {name} cannot be used ({reason}): see that its database can be reached and written, "
+                    "then run the search again; finished trials are kept."
+                ) from error
+            time.sleep(SECONDS_BETWEEN)
+
+
+class StudyDamagedError(ProjectError):
+    """The file of a study is no database any more."""
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
+
+
+def ask_lock(folder: Path) -> filelock.BaseFileLock:
+    """Returns the lock under which one process at a time asks for a trial."""
+    return filelock.FileLock(folder / files.ASK_LOCK)
+
+
+def take_trial(folder: Path, trial_id: str) -> bool:
+    """Locks a trial for this process, until it ends or gives the trial up; tells whether no other has it.
+
+    The operating system releases the lock with the process, however that ends, so that no clock decides who is dead.
+    """
+    path = files.trial_dir(folder, trial_id) / files.LOCK
+    if path in _held:
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return False
+    _held[path] = lock
+    return True
+
+
+def release_trial(folder: Path, trial_id: str) -> None:
+    """Gives up what `take_trial` locked, if it did."""
+    lock = _held.pop(files.trial_dir(folder, trial_id) / files.LOCK, None)
+    if lock is not None:
+        lock.release()
