@@ -112,7 +112,16 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
     search.add_argument("--conditional", action="store_true", help="tell the GANs the class of each image")
     search.add_argument("--space", metavar="NAME", help="dcgan (default), mlp, progressive or resnet")
-    search.add_argument("--oracle", metavar="NAME", help="random (default), bayesian, hyperband or grid")
+    search.add_argument(
+        "--oracle",
+        metavar="NAME",
+        help="tpe (default), cmaes, qmc, random or nsga2 of Optuna; bayesian, hyperband or grid of KerasTuner",
+    )
+    search.add_argument(
+        "--pruner", metavar="NAME", help="ends hopeless trials: halving (default), hyperband, median, wilcoxon or none"
+    )
+    search.add_argument("--storage", metavar="URL", help="database to share a search in (default: a file)")
+    search.add_argument("--enqueue", metavar="F.json", help="points to try first: a list of objects")
     search.add_argument(
         "--objective", metavar="NAME", help="fcd (default), kid, coverage, mind or classifier_score: what ranks trials"
     )
@@ -121,6 +130,10 @@ def _add_search(commands: Any) -> None:
     )
     search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
     search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
+    search.add_argument("--max-epochs", type=int, metavar="N", help="epochs of all trials together")
+    search.add_argument("--max-trial-time", metavar="T", help="time of one training; it is then scored as it is")
+    search.add_argument("--max-params", type=int, metavar="N", help="skip trials with more parameters")
+    search.add_argument("--max-failures", type=int, metavar="N", help="end after so many failed trials in a row")
     search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: 30)")
     search.add_argument("--executions", type=int, metavar="N", help="trainings of each trial (default: 1)")
     search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
@@ -230,10 +243,10 @@ def _check_names(config: SearchConfig) -> None:
     from tuner_gan.errors import closest
     from tuner_gan.search_spaces import SPACES
 
-    oracles = ("random", "bayesian", "hyperband", "grid")
-    for kind, name, known in (("search space", config.space, SPACES), ("oracle", config.oracle, oracles)):
-        if name not in known:
-            raise ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
+    if config.space not in SPACES:
+        raise ConfigError(
+            f"Unknown search space {config.space!r}{closest(config.space, SPACES)}: choose one of {', '.join(SPACES)}."
+        )
 
 
 def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
@@ -262,6 +275,11 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         oracle=config.oracle,
         max_trials=config.max_trials,
         max_epochs=config.epochs,
+        pruner=config.pruner,
+        storage=config.storage,
+        enqueue=config.points,
+        max_failures=config.max_failures,
+        max_model_size=config.max_params,
         executions_per_trial=config.executions,
         seed=config.seed,
         baselines=config.baselines,
@@ -291,7 +309,6 @@ def _describe_quality(quality: QualityEvaluator) -> str:
 
 def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Console, started: float) -> int:
     """Searches under a live view; returns 0, or 130 when Ctrl-C ended it."""
-    from tuner_gan.config import TRIAL_SHARE
     from tuner_gan.results.live import LiveView
     from tuner_gan.search_spaces.presets import PRESETS
 
@@ -310,7 +327,8 @@ def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Conso
                 data.train,
                 epochs=config.epochs,
                 max_time=None if seconds is None else max(seconds - CLOSING_SECONDS, 1.0),
-                max_trial_time=None if seconds is None else TRIAL_SHARE * seconds,
+                max_total_epochs=config.max_epochs,
+                max_trial_time=config.trial_seconds,
                 spent=time.monotonic() - started,
             )
     except KeyboardInterrupt:

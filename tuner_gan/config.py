@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
+import textwrap
 import tomllib
 import types
 import typing
@@ -15,6 +17,7 @@ from typing import Any
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.quality.catalogue import OBJECTIVES
+from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
@@ -36,13 +39,24 @@ class SearchConfig:
         image_size: `"HEIGHTxWIDTH"` to crop and resize images to, or one number for both; None to keep theirs.
         space: name of a search space.
         conditional: whether the GANs are told the class of each image; the data must have labels.
-        oracle: name of an oracle.
+        oracle: name of an oracle: a sampler of Optuna (`"tpe"`, `"cmaes"`, `"qmc"`, `"random"`, `"nsga2"`), or of
+            KerasTuner (`"bayesian"`, `"hyperband"`, `"grid"`).
+        pruner: what ends hopeless trials of Optuna's samplers: `"halving"`, `"hyperband"`, `"median"`, `"wilcoxon"` or
+            `"none"`.
+        storage: URL of a database for Optuna's samplers; None for a file in the project folder.
+        enqueue: path of a JSON file with points that Optuna's samplers try first: a list of objects that map
+            hyperparameters to values; None for none.
         objective: the score that trials are ranked by: `"fcd"`, `"kid"`, `"coverage"`, `"mind"` or
             `"classifier_score"`.
         features: name of a `keras.applications` network, or path of a .keras file, whose features are compared; None
             for a classifier trained on the data.
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
+        max_epochs: epochs of all trials together; None for no limit.
+        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a seventh
+            of the search's time, if that is limited.
+        max_params: parameters of generator and discriminator at most; a larger trial fails. None for no limit.
+        max_failures: after so many failed trials in a row the search ends; None for never.
         epochs: passes over the images of each trial.
         executions: trainings of each trial, from different seeds.
         seed: integer from 0.
@@ -63,11 +77,18 @@ class SearchConfig:
     image_size: str | None = None
     space: str = "dcgan"
     conditional: bool = False
-    oracle: str = "random"
+    oracle: str = "tpe"
+    pruner: str = "halving"
+    storage: str | None = None
+    enqueue: str | None = None
     objective: str = "fcd"
     features: str | None = None
     max_trials: int | None = None
     max_time: str | None = None
+    max_epochs: int | None = None
+    max_trial_time: str | None = None
+    max_params: int | None = None
+    max_failures: int | None = None
     epochs: int = 30
     executions: int = 1
     seed: int = 0
@@ -87,7 +108,16 @@ class SearchConfig:
             if type(value) not in kinds:
                 expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
                 raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
-        for name, least in (("max_trials", 1), ("epochs", 1), ("executions", 1), ("seed", 0), ("finalists", 0)):
+        for name, least in (
+            ("max_trials", 1),
+            ("max_epochs", 1),
+            ("max_params", 1),
+            ("max_failures", 1),
+            ("epochs", 1),
+            ("executions", 1),
+            ("seed", 0),
+            ("finalists", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value}.")
@@ -102,11 +132,26 @@ class SearchConfig:
             raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
         if "\0" in self.dir:
             raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r}.")
-        if self.max_time is not None:
-            parse_duration(self.max_time)
+        for duration in (self.max_time, self.max_trial_time):
+            if duration is not None:
+                parse_duration(duration)
+        self._check_oracle()
         if self.image_size is not None:
             parse_size(self.image_size)
         _check_steering({table: getattr(self, table) for table in STEERING})
+
+    def _check_oracle(self) -> None:
+        for kind, name, known in (("oracle", self.oracle, ORACLES), ("pruner", self.pruner, PRUNERS)):
+            if name not in known:
+                raise ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
+        if self.oracle not in SAMPLERS:
+            for setting, default in (("pruner", SearchConfig.pruner), ("storage", None), ("enqueue", None)):
+                value = getattr(self, setting)
+                if value != default:
+                    raise ConfigError(
+                        f"{setting} is for Optuna's samplers ({', '.join(SAMPLERS)}), but got {setting}={value!r} with "
+                        f"oracle={self.oracle!r}: leave it out, or choose another oracle."
+                    )
 
     @property
     def folder(self) -> Path:
@@ -116,9 +161,25 @@ class SearchConfig:
     @property
     def seconds(self) -> float | None:
         """Time of the whole search; None for no limit, five minutes when no limit of any kind is set."""
-        if self.max_time is None and self.max_trials is None:
+        if self.max_time is None and self.max_trials is None and self.max_epochs is None:
             return parse_duration(DEFAULT_TIME)
         return None if self.max_time is None else parse_duration(self.max_time)
+
+    @property
+    def trial_seconds(self) -> float | None:
+        """Time of one training; None for no limit."""
+        if self.max_trial_time is not None:
+            return parse_duration(self.max_trial_time)
+        return None if self.seconds is None else TRIAL_SHARE * self.seconds
+
+    @property
+    def points(self) -> list[dict[str, Value]]:
+        """The points to try first.
+
+        Raises:
+            ConfigError: their file cannot be read, or holds something else.
+        """
+        return [] if self.enqueue is None else _read_points(Path(self.enqueue))
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -160,6 +221,27 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}.") from error
+
+
+def _read_points(path: Path) -> list[dict[str, Value]]:
+    try:
+        points = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is no valid JSON: {error}.") from error
+    values = [value for point in points for value in point.values()] if _is_points(points) else [None]
+    if not all(isinstance(value, bool | int | float | str) for value in values):
+        raise ConfigError(
+            f'{path} must hold a list of points, such as [{{"generator_lr": 0.001, "loss": "hinge"}}], but got '
+            f"{textwrap.shorten(json.dumps(points), 80)}."
+        )
+    found: list[dict[str, Value]] = points
+    return found
+
+
+def _is_points(points: Any) -> bool:
+    return isinstance(points, list) and all(isinstance(point, dict) for point in points)
 
 
 def parse_duration(text: str) -> float:

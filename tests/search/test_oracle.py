@@ -16,8 +16,8 @@ from searches import QUIET
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
+from tuner_gan.search.names import PRUNERS, SAMPLERS
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
-from tuner_gan.search.samplers import PRUNERS, SAMPLERS
 from tuner_gan.search.storage import StudyDamagedError
 
 pytestmark = QUIET

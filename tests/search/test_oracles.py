@@ -12,7 +12,8 @@ from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, make_tuner, ru
 from tuner_gan.errors import ConfigError, SearchError
 from tuner_gan.results.tables import COLUMNS
 from tuner_gan.search.hypermodel import GANHyperModel
-from tuner_gan.search.oracles import ORACLES, make_oracle
+from tuner_gan.search.names import ORACLES
+from tuner_gan.search.oracles import make_oracle
 from tuner_gan.search.tuner import GANTuner
 
 pytestmark = QUIET

@@ -47,7 +47,7 @@ METRICS: Final[dict[str, Metric]] = {
         "floor", "exp of the mean divergence between predictions within a class", needs_classes=True
     ),
     "class_kl": Metric("lower", "how far the classes are out of balance, in nats", cheap=True, needs_classes=True),
-    "modes": Metric("higher", "number of classes that occur", needs_classes=True),
+    "modes": Metric("higher", "number of classes that occur", cheap=True, needs_classes=True),
 }
 """In the order of tables."""
 

@@ -155,7 +155,6 @@ class Reference:
             parts = metrics.classifier_score(outputs.logits, splits)
             scores["classifier_score_std"] = parts[1] if isinstance(parts, tuple) else 0.0
             scores["modified_classifier_score"] = metrics.modified_classifier_score(outputs.logits)
-            scores["modes"] = metrics.mode_count(outputs.logits.argmax(axis=1), len(self.class_counts))
         return {name: float(scores[name]) for name in self.names if name in scores} | self._labelled(outputs)
 
     def class_score(self, outputs: Outputs, label: int) -> ClassScore:
@@ -210,9 +209,11 @@ class Reference:
     def _classes(self, outputs: Outputs) -> dict[str, float]:
         if outputs.logits is None or self.class_counts is None:
             return {}
+        predicted = outputs.logits.argmax(axis=1)
         return {
             "classifier_score": metrics.classifier_score(outputs.logits),
-            "class_kl": metrics.class_kl(outputs.logits.argmax(axis=1), self.class_counts + 0.5),
+            "class_kl": metrics.class_kl(predicted, self.class_counts + 0.5),
+            "modes": metrics.mode_count(predicted, len(self.class_counts)),
         }
 
     def save(self, folder: Path) -> None:

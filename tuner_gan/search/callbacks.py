@@ -8,12 +8,13 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from tuner_gan import files
 from tuner_gan.errors import DegenerateError, ProjectError
@@ -72,6 +73,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         earlier_rows: rows of history.csv that other executions of the trial wrote.
         best_elsewhere: the best score of the trial's other executions; None for none.
         stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
+        last: epoch after which training ends and is scored as it is, though `epochs` were asked for; None for those.
         times: where this execution's seconds are added up; it has those of building already.
         prune: asked at each rung but the last, with its epoch and the best score so far, whether to end the training.
     """
@@ -87,6 +89,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         earlier_rows: list[dict[str, Any]],
         best_elsewhere: float | None,
         stop_at: float | None,
+        last: int | None,
         times: ExecutionTimes,
         prune: Callable[[int, float], bool],
     ) -> None:
@@ -106,8 +109,11 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.classes: tuple[ClassRecord, ...] = ()
         self.last_epoch = 0
         self.out_of_time = False
+        self.out_of_epochs = False
+        self._last = last
         self.pruned = False
         self._prune = prune
+        self._one_class = 0  # rungs in a row
         self._best_elsewhere = best_elsewhere
         self._latest: dict[str, float] = {}
         self._best_weights: list[Any] = []
@@ -131,6 +137,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         logs = {} if logs is None else logs
         self.last_epoch = epoch + 1
         self._seconds = time.monotonic() - self._started
+        if self._last is not None and self.last_epoch >= self._last:
+            self.out_of_epochs = self.model.stop_training = True
         losses = {name: float(logs[name]) for name in ("d_loss", "g_loss")}
         for name, value in losses.items():
             if not math.isfinite(value):
@@ -163,17 +171,27 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return (*self.quality.rung_metrics, *of_labels)
 
     def _score(self) -> dict[str, float]:
+        weights = self.model.ema_generator.get_weights()
+        if not all(np.isfinite(one).all() for one in weights):
+            raise DegenerateError("weights of the generator are not finite", "diverged")
         with self.times.spent_on("eval_s"):
             metrics = self.quality.score(self.model.ema_generator)
+        self._check_classes(metrics)
         score = metrics[self.quality.objective]
         if not math.isfinite(score):
             raise DegenerateError(f"{self.quality.objective} is {score}", "diverged")
         if self.is_better(score, self.best_score):
             self.best_score, self.best_epoch, self.best_metrics = score, self.last_epoch, metrics
-            self._best_weights = self.model.ema_generator.get_weights()
+            self._best_weights = weights
             if self.is_better(score, self._best_elsewhere):
                 self._write_best()
         return metrics
+
+    def _check_classes(self, metrics: Mapping[str, float]) -> None:
+        """Ends a training that has made one class only, twice: after the first epochs many do that, and recover."""
+        self._one_class = self._one_class + 1 if metrics.get("modes") == 1 else 0
+        if self._one_class == 2:
+            raise DegenerateError("the generator makes images of one class only", "collapsed")
 
     def evaluate_best(self, generator: keras.Model) -> None:
         """Gives the best epoch every score, its flags and, of a conditional generator, the scores of each class.

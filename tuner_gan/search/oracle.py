@@ -78,8 +78,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
     Args:
         objective: name of the metric, or `keras_tuner.Objective`; None minimises what a trial returns.
         max_trials: trials at most, over all processes; None for no limit.
-        sampler: one of `samplers.SAMPLERS`.
-        pruner: one of `samplers.PRUNERS`; it only prunes with a tuner that reports scores while it trains.
+        sampler: one of `names.SAMPLERS`.
+        pruner: one of `names.PRUNERS`; it only prunes with a tuner that reports scores while it trains.
         seed: integer from 0.
         storage: URL of a database that Optuna can use, such as `"postgresql://user@host/name"`; None for the file.
         enqueue: points to try first, each a mapping of hyperparameters to values; what a point leaves out has its

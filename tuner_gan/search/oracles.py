@@ -11,11 +11,9 @@ import numpy as np
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.search.distributions import Value
+from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import OptunaOracle
-from tuner_gan.search.samplers import SAMPLERS
 from tuner_gan.search_spaces.base import make_point
-
-ORACLES = (*SAMPLERS, "bayesian", "hyperband", "grid")
 
 
 class _DefaultsFirst:
@@ -50,7 +48,7 @@ def make_oracle(
     """Builds an oracle by its name.
 
     Args:
-        name: one of `ORACLES`.
+        name: one of `names.ORACLES`.
         objective: the metric to optimise.
         direction: `"min"` or `"max"`.
         max_trials: how many trials at most; None for as many as the oracle has.

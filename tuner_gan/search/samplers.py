@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 
 from tuner_gan.errors import ConfigError, closest
+from tuner_gan.search.names import PRUNERS, SAMPLERS
 
 STARTUP_TRIALS = 5
 """Trials before TPE learns from them, those that were asked for among them: a search has a dozen, not a hundred."""
@@ -17,8 +18,6 @@ REDUCTION_FACTOR = 3
 """One trial in so many is trained on from each rung (asynchronous successive halving, arXiv:1810.05934)."""
 POPULATION = 10
 """Trials of a generation of NSGA-II: Optuna's 50 would be a search without a second one."""
-SAMPLERS = ("tpe", "cmaes", "qmc", "random", "nsga2")
-PRUNERS = ("halving", "hyperband", "median", "wilcoxon", "none")
 
 
 def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers.BaseSampler:
@@ -29,7 +28,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
     conditional at random. `cmaes` keeps its state as a pickle in the study: open studies of your own only.
 
     Args:
-        name: one of `SAMPLERS`.
+        name: one of `names.SAMPLERS`.
         study_seed: integer in 0..2**32-1, the same for all trials of a study.
         trial_seed: integer in 0..2**32-1, another for each trial, so that its values follow from the trials before
             it, whichever process asks.
@@ -70,7 +69,7 @@ def make_pruner(name: str, first_rung: int, last_rung: int) -> optuna.pruners.Ba
     """Builds a pruner.
 
     Args:
-        name: one of `PRUNERS`. `wilcoxon` compares trials execution by execution, so it needs several of each.
+        name: one of `names.PRUNERS`. `wilcoxon` compares trials execution by execution, so it needs several of each.
         first_rung: epoch of the first score of a training.
         last_rung: epoch of the last one.
 

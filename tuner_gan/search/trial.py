@@ -89,6 +89,7 @@ class TrialRun:
         max_model_size: int | None,
         stop_at: float | None,
         max_time: float | None,
+        max_epochs: int | None,
     ) -> TrialRecord:
         """Trains the trial's GAN from each seed.
 
@@ -99,6 +100,7 @@ class TrialRun:
             max_model_size: parameters of both networks at most; None for no limit.
             stop_at: `time.monotonic()` at which the search ends; None for never.
             max_time: seconds that each execution may train; None for no limit.
+            max_epochs: that all executions together may train; None for no limit.
 
         Returns:
             The record of the completed trial, as it was written.
@@ -119,8 +121,10 @@ class TrialRun:
             for seed in seeds:
                 gan = self._build(build, seed, max_model_size)
                 ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
-                self._train_execution(gan, fit, seed, min((end for end in ends if end is not None), default=None))
-                if self._is_pruned():
+                left = None if max_epochs is None else max_epochs - self._trained()
+                end = min((end for end in ends if end is not None), default=None)
+                self._train_execution(gan, fit, seed, end, left)
+                if self._is_pruned() or self._recorders[-1].out_of_epochs:
                     break
         except keras_tuner.errors.FailedTrialError as error:
             self._write(FAILED, str(error))
@@ -143,6 +147,10 @@ class TrialRun:
             raise
         return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early())
 
+    def _trained(self) -> int:
+        """Epochs that the executions so far were trained."""
+        return sum(recorder.last_epoch - self.epochs.start for recorder in self._recorders)
+
     def _is_pruned(self) -> bool:
         return self._recorders[-1].pruned
 
@@ -152,7 +160,7 @@ class TrialRun:
             return None
         if last.pruned:
             return f"pruned after {last.last_epoch} of {self.epochs.stop} epochs"
-        cause = "its time limit" if last.out_of_time else "a callback"
+        cause = "its time limit" if last.out_of_time else "the limit of epochs" if last.out_of_epochs else "a callback"
         return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
@@ -176,7 +184,12 @@ class TrialRun:
         return gan
 
     def _train_execution(
-        self, gan: GAN, fit: Callable[[GAN, ExecutionCallback], Any], seed: int, stop_at: float | None
+        self,
+        gan: GAN,
+        fit: Callable[[GAN, ExecutionCallback], Any],
+        seed: int,
+        stop_at: float | None,
+        max_epochs: int | None,
     ) -> None:
         earlier = [recorder.best_score for recorder in self._recorders if recorder.best_score is not None]
         best = _best(self.quality.direction)(earlier, default=None)
@@ -190,6 +203,7 @@ class TrialRun:
             earlier_rows=self._recorders[-1].rows if self._recorders else [],
             best_elsewhere=best,
             stop_at=stop_at,
+            last=None if max_epochs is None else self.epochs.start + max_epochs,
             times=self._times,
             prune=lambda epoch, score: self._report(score, execution, epoch),
         )

@@ -71,7 +71,7 @@ WORTH_STARTING = 0.5
 """Share of a trial's time limit that must be left to start another one."""
 
 
-class _OutOfTimeError(Exception):
+class _BudgetSpentError(Exception):
     """Ends KerasTuner's search loop, which only the oracle could end otherwise."""
 
 
@@ -175,6 +175,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._gan: GAN | None = None  # of the latest training
         self._stop_at: float | None = None
         self._max_trial_time: float | None = None
+        self._max_total_epochs: int | None = None
         self._checks_finalists = self._teaches_finalists = False
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
@@ -348,6 +349,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         epochs: int = 10,
         max_time: float | None = None,
+        max_total_epochs: int | None = None,
         max_trial_time: float | None = None,
         spent: float = 0.0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -362,6 +364,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
             max_time: seconds of the whole search, those of earlier runs in the same folder included; a trial that
                 runs at the end is scored as it is. None for no limit.
+            max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
+                that runs at the end is scored as it is. None for no limit.
             max_trial_time: seconds that one execution may train for; it is then scored as it is. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`.
@@ -374,6 +378,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         self._check_search(images, epochs, max_time, max_trial_time, callbacks)
+        if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
+            raise ConfigError(f"max_total_epochs must be an integer from 1 or None, but got {max_total_epochs!r}.")
+        self._max_total_epochs = max_total_epochs
         labels = self._find_labels(x, y)
         data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
@@ -387,7 +394,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 try:
                     self._run_baselines(data, epochs, callbacks, verbose)
                     super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
-                except _OutOfTimeError:
+                except _BudgetSpentError:
                     pass
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
@@ -561,13 +568,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return "KERASTUNER_ORACLE_IP" in os.environ
 
     def pre_create_trial(self) -> None:
-        """Ends the search when too little time is left for a trial to be worth starting, or after Ctrl-C."""
+        """Ends the search when its epochs are spent, or too little time is left to start a trial, or after Ctrl-C."""
         self._guard.check()
+        if self._epochs_left() == 0:
+            raise _BudgetSpentError
         if self._stop_at is None:
             return
         least = 0.0 if self._max_trial_time is None else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
-            raise _OutOfTimeError
+            raise _BudgetSpentError
+
+    def _epochs_left(self) -> int | None:
+        """What is left of the epochs of all trials; None without a limit."""
+        if self._max_total_epochs is None:
+            return None
+        trained = sum(len(read_history(record)) for record in self.results().records)
+        return max(0, self._max_total_epochs - trained)
 
     def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
         """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback."""
@@ -706,6 +722,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 max_model_size=self.max_model_size,
                 stop_at=self._stop_at,
                 max_time=self._max_trial_time,
+                max_epochs=self._epochs_left(),
             )
         finally:
             self._gan = run.gan
