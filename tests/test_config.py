@@ -24,7 +24,14 @@ SETTINGS = st.fixed_dictionaries(
     optional={
         "data": TEXT,
         "space": TEXT,
-        "oracle": TEXT,
+        "oracle": st.sampled_from(["tpe", "random"]),
+        "pruner": st.sampled_from(["median", "none"]),
+        "storage": TEXT,
+        "enqueue": TEXT,
+        "max_epochs": st.integers(1, 99),
+        "max_trial_time": st.sampled_from(["40s", "2m"]),
+        "max_params": st.integers(1, 10**9),
+        "max_failures": st.integers(1, 99),
         "objective": st.sampled_from(["fcd", "kid", "coverage", "mind", "classifier_score"]),
         "features": st.sampled_from(["MobileNetV2", "mine/features.keras"]),
         "finalists": st.integers(0, 9),
@@ -66,12 +73,53 @@ def refusal(**values: Any) -> str:
 def test_the_defaults_are_the_main_job() -> None:
     config = SearchConfig.load({})
     assert config == SearchConfig()
-    assert (config.data, config.space, config.oracle, config.baselines) == ("mnist5k", "dcgan", "random", "all")
+    assert (config.data, config.space, config.oracle, config.baselines) == ("mnist5k", "dcgan", "tpe", "all")
     assert config.folder == Path("runs/mnist5k-dcgan")
     assert config.seconds == 300
     assert config.size is None
     assert (config.overwrite, config.conditional, config.max_trials) == (False, False, None)
     assert (config.objective, config.features, config.finalists) == ("fcd", None, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"oracle": "tp"}, "Unknown oracle 'tp' (did you mean 'tpe'?): choose one of tpe, cmaes"),
+        ({"pruner": "halve"}, "Unknown pruner 'halve'"),
+        (
+            {"oracle": "bayesian", "pruner": "median"},
+            "pruner is for Optuna's samplers (tpe, cmaes, qmc, random, nsga2)",
+        ),
+        ({"oracle": "grid", "storage": "sqlite://"}, "but got storage='sqlite://' with oracle='grid'"),
+        ({"oracle": "hyperband", "enqueue": "a.json"}, "enqueue is for Optuna's samplers"),
+    ],
+)
+def test_oracles_and_what_belongs_to_them(settings: dict[str, Any], message: str) -> None:
+    assert message in refusal(**settings)
+
+
+def test_points_to_try_first(tmp_path: Path) -> None:
+    assert SearchConfig().points == []
+    path = tmp_path / "points.json"
+    config = SearchConfig(enqueue=str(path))
+    with pytest.raises(ConfigError, match=r"points\.json cannot be read: No such file"):
+        _ = config.points
+    path.write_text('[{"beta1": 0.5, "loss": "hinge"}, {}]')
+    assert config.points == [{"beta1": 0.5, "loss": "hinge"}, {}]
+    path.write_text("[{")
+    with pytest.raises(ConfigError, match=r"points\.json is no valid JSON"):
+        _ = config.points
+    for wrong in ('{"beta1": 0.5}', "[1]", '[{"beta1": null}]', '[{"beta1": [0.5]}]'):
+        path.write_text(wrong)
+        with pytest.raises(ConfigError, match=r"must hold a list of points, such as \[.*, but got"):
+            _ = config.points
+
+
+def test_the_time_of_a_trial() -> None:
+    assert SearchConfig().trial_seconds == pytest.approx(300 / 7)
+    assert SearchConfig(max_trials=3).trial_seconds is None
+    assert SearchConfig(max_trials=3, max_trial_time="2m").trial_seconds == 120
+    assert SearchConfig(max_epochs=100).seconds is None
 
 
 def test_a_config_cannot_be_changed() -> None:
@@ -282,6 +330,12 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         "features": "mine.keras",
         "max_trials": 3,
         "max_time": "1m",
+        "max_epochs": 90,
+        "max_trial_time": "10s",
+        "max_params": 10**6,
+        "max_failures": 4,
+        "storage": "sqlite:///study.db",
+        "enqueue": "points.json",
         "name": "demo",
         "set": {"beta1": 0.5, "generator_normalization": "batch"},
         "range": {"generator_lr": [1e-4, 1e-3], "batch_size": [64]},

@@ -183,6 +183,7 @@ def make_tuner(directory: Path, name: str = "search", kind: type[GANTuner] = GAN
     arguments: dict[str, Any] = {
         "oracle": "random",
         "max_trials": 2,
+        "pruner": "none",
         "baselines": "none",
         "directory": directory,
         "project_name": name,
