@@ -19,7 +19,7 @@ from tuner_gan.quality.catalogue import OBJECTIVES
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
 TRIAL_SHARE = 1 / 7
-"""Share of a search's time that one training may take: both tutorials, four or five trials, and the rest."""
+"""Share of a search's time that one training may take: both tutorials, two trials or more, and the finalists."""
 Value = bool | int | float | str
 """What a hyperparameter can be set to."""
 STEERING = {"set": ("range", "default"), "range": ("set",), "default": ("set",)}
@@ -47,7 +47,8 @@ class SearchConfig:
         executions: trainings of each trial, from different seeds.
         seed: integer from 0.
         baselines: `"all"` or `"none"`.
-        finalists: best trials that a second classifier is asked about at the end; 0 for none.
+        finalists: best trials that are trained again at the end and asked about by a second classifier; 0 for none.
+        finalist_seeds: trainings of each finalist, from fresh seeds.
         dir: folder of projects.
         name: folder of this search in it; None for one named after data and space.
         overwrite: whether to delete an earlier search of that name first.
@@ -73,6 +74,7 @@ class SearchConfig:
     seed: int = 0
     baselines: str = "all"
     finalists: int = 3
+    finalist_seeds: int = 3
     dir: str = "runs"
     name: str | None = None
     overwrite: bool = False
@@ -87,7 +89,14 @@ class SearchConfig:
             if type(value) not in kinds:
                 expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
                 raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
-        for name, least in (("max_trials", 1), ("epochs", 1), ("executions", 1), ("seed", 0), ("finalists", 0)):
+        for name, least in (
+            ("max_trials", 1),
+            ("epochs", 1),
+            ("executions", 1),
+            ("seed", 0),
+            ("finalists", 0),
+            ("finalist_seeds", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value}.")

@@ -50,7 +50,7 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
-    """Both tutorials and one trial on real digits with the real evaluator, whose classifiers had a short training."""
+    """Both tutorials, a trial and two finalists on real digits; the real evaluator's classifiers had a short training."""
     directory = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "STEPS", (200, 200))
@@ -60,6 +60,7 @@ def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GA
             quality=quality,
             max_trials=1,
             finalists=2,
+            finalist_seeds=2,
             directory=directory,
             project_name="digits",
         )
@@ -178,65 +179,12 @@ def test_the_best_trials_and_no_others_have_a_second_opinion(searched: GANTuner)
     assert best.metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
 
 
-class Flagged(FullQuality):
-    """The training says collapsed, and the second opinion adversarial."""
-
-    def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
-        return ("adversarial",) if "second_fcd" in scores else ("collapsed",)
-
-
-@pytest.mark.parametrize("finalists", [0, 2, 5])
-def test_as_many_finalists_as_asked_for(finalists: int, tmp_path: Path) -> None:
-    quality = Flagged(blobs())
-    tuner = run_search(tmp_path, quality=quality, max_trials=3, finalists=finalists, epochs=1, eager=True)
-    trials = tuner.results().trials()
-    asked = min(finalists, 3)
-    assert list(trials["metric.second_fcd"].notna()) == [True] * asked + [False] * (3 - asked)
-    assert quality.asked == [False] * 3 + [True] * asked
-    assert list(trials["flags"]) == ["collapsed, adversarial"] * asked + ["collapsed"] * (3 - asked)
-    for record in tuner.results().records[:asked]:
-        assert record.metrics["second_fcd"] == pytest.approx(2 * (record.score or 0))
-        assert record.flags == ("collapsed", "adversarial")
-        assert set(record.metrics) == {"fcd", "brightness", "second_fcd"}
-
-
-def test_finalists_are_asked_about_once(tmp_path: Path) -> None:
-    run_search(tmp_path, quality=Flagged(blobs()), finalists=1, epochs=1, eager=True)
-    quality = Flagged(blobs())
-    tuner = run_search(tmp_path, quality=quality, finalists=1, epochs=1, eager=True)
-    assert quality.asked == []
-    first = tuner.results().records
-    tuner = run_search(tmp_path, quality=quality, finalists=2, epochs=1, eager=True)
-    assert quality.asked == [True]  # the second best
-    assert [record.metrics.get("second_fcd") is not None for record in tuner.results().records] == [True, True]
-    assert tuner.results().records[0] == first[0]
-
-
-def test_a_failed_trial_is_no_finalist(tmp_path: Path) -> None:
-    quality = FullQuality(blobs())
-    tuner = run_search(tmp_path, quality=quality, baselines="all", max_trials=1, max_model_size=2000, eager=True)
-    assert list(tuner.results().trials().status) == ["COMPLETED", "FAILED", "FAILED"]
-    assert quality.asked == [False, True]
-
-
-@pytest.mark.parametrize(("fit_s", "max_time", "is_asked"), [(0.0, 60, True), (0.0, 40, False), (5.0, 60, False)])
-def test_the_second_opinion_takes_a_tenth_of_the_time_at_most(
-    fit_s: float, max_time: float, is_asked: bool, tmp_path: Path
-) -> None:
-    # Three finalists take about 4.5 seconds.
-    quality = FullQuality(blobs())
-    quality.second_fit_s = fit_s
-    tuner = make_tuner(tmp_path, quality=quality, max_trials=1, finalists=3, eager=True)
-    tuner.search(blobs(), epochs=1, max_time=max_time)
-    assert quality.asked == [False, *([True] if is_asked else [])]
-
-
 def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> None:
     class Worse(FullQuality):
         def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
             return (("collapsed",), ("memorising", "collapsed"))[len(self.asked) - 1]
 
-    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, finalists=0, eager=True)
+    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, eager=True)
     best = tuner.results().best
     both = [execution.metrics for execution in best.executions]
     assert [set(metrics) for metrics in both] == [{"fcd", "brightness"}] * 2
@@ -288,13 +236,12 @@ class Brightest(FullQuality):
 
 
 def test_more_can_be_better(tmp_path: Path) -> None:
-    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, finalists=1, epochs=3, eager=True)
+    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, epochs=3, eager=True)
     trials, history = tuner.results().trials(), tuner.results().history()
     assert list(trials.score) == sorted(trials.score, reverse=True)
     assert trials.score.nunique() == 3
     brightest = history.groupby("trial_id")["metric.brightness"].max()
     assert list(brightest[trials.trial_id]) == list(trials.score)
-    assert list(trials["metric.second_fcd"].notna()) == [True, False, False]
     assert tuner.results().config["objective"] == {"name": "brightness", "direction": "max"}
     assert tuner.oracle.get_best_trials(1)[0].trial_id == trials.trial_id[0]
     best = tuner.results().best
@@ -310,7 +257,7 @@ def test_coverage_as_the_objective(searched: GANTuner, digits: DataSplits, tmp_p
             quality=QualityEvaluator.load(searched.folder, objective=objective),
             max_trials=2,
             baselines="none",
-            finalists=1,
+            finalists=0,
             directory=tmp_path,
             project_name="coverage",
         )
@@ -394,6 +341,7 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
         ({"finalists": -1}, "finalists must be an integer from 0, but got -1"),
         ({"finalists": None}, "finalists must be an integer from 0, but got None"),
         ({"finalists": 1.0}, "finalists must be an integer from 0, but got 1.0"),
+        ({"finalist_seeds": 0}, "finalist_seeds must be an integer from 1, but got 0"),
         ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
         ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
         ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),

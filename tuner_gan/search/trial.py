@@ -84,6 +84,7 @@ class TrialRun:
         max_model_size: int | None,
         stop_at: float | None,
         max_time: float | None,
+        least_s: float = 0.0,
     ) -> TrialRecord:
         """Trains the trial's GAN from each seed.
 
@@ -94,6 +95,7 @@ class TrialRun:
             max_model_size: parameters of both networks at most; None for no limit.
             stop_at: `time.monotonic()` at which the search ends; None for never.
             max_time: seconds that each execution may train; None for no limit.
+            least_s: seconds that must be left of the search to begin another execution after the first.
 
         Returns:
             The record of the completed trial, as it was written.
@@ -112,6 +114,8 @@ class TrialRun:
             self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
             self._write(RUNNING)
             for seed in seeds:
+                if self._recorders and stop_at is not None and time.monotonic() + least_s >= stop_at:
+                    break
                 gan = self._build(build, seed, max_model_size)
                 ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
                 self._train_execution(gan, fit, seed, min((end for end in ends if end is not None), default=None))
@@ -134,14 +138,17 @@ class TrialRun:
         except BaseException:  # Ctrl-C, or whatever else ends the process
             self._write(INTERRUPTED, "interrupted")
             raise
-        return self._write(COMPLETED, self._ended_early())
+        return self._write(COMPLETED, self._ended_early(len(seeds)))
 
-    def _ended_early(self) -> str | None:
+    def _ended_early(self, executions: int) -> str | None:
         last = self._recorders[-1]
-        if last.last_epoch >= self.epochs.stop:
-            return None
-        cause = "its time limit" if last.out_of_time else "a callback"
-        return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
+        reasons = []
+        if last.last_epoch < self.epochs.stop:
+            cause = "its time limit" if last.out_of_time else "a callback"
+            reasons.append(f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs")
+        if len(self._recorders) < executions:
+            reasons.append(f"there was time for {len(self._recorders)} of {executions} trainings")
+        return "; ".join(reasons) or None
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
         with self._times.spent_on("build_s"):
