@@ -26,6 +26,7 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.quality import classifier as classifier_module
 from tuner_gan.results import load
+from tuner_gan.results.records import TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
 from tuner_gan.search_spaces import MLPSpace
@@ -50,7 +51,7 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
-    """Both tutorials, a trial and two finalists on real digits; the real evaluator's classifiers had a short training."""
+    """Both tutorials, a trial and a finalist on real digits; the real evaluator's classifiers had a short training."""
     directory = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "STEPS", (200, 200))
@@ -59,7 +60,7 @@ def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GA
             GANHyperModel(digits.image_shape, TinySpace()),
             quality=quality,
             max_trials=1,
-            finalists=2,
+            finalists=1,
             finalist_seeds=2,
             directory=directory,
             project_name="digits",
@@ -72,11 +73,17 @@ def stored_architecture(folder: Path) -> GANArchitecture:
     return GANArchitecture.from_json(files.read_json(folder / files.ARCHITECTURE))
 
 
-def test_baselines_come_first(searched: GANTuner) -> None:
+def finalist_of(tuner: GANTuner) -> str:
+    """The id of its only finalist."""
+    (repeated,) = tuner.results().project.finalists
+    return f"final_{repeated}"
+
+
+def test_baselines_come_first_and_finalists_last(searched: GANTuner) -> None:
     trials = searched.results().trials().sort_values("started_at")
-    assert list(trials.trial_id) == ["tutorial_dense", "tutorial_conv", "0"]
-    assert list(trials.origin) == ["baseline", "baseline", "search"]
-    assert list(trials.status) == ["COMPLETED"] * 3
+    assert list(trials.trial_id) == ["tutorial_dense", "tutorial_conv", "0", finalist_of(searched)]
+    assert list(trials.origin) == ["baseline", "baseline", "search", "finalist"]
+    assert list(trials.status) == ["COMPLETED"] * 4
     baselines = trials[:2]
     assert list(baselines["hp.generator_lr"]) == [2e-4, 1e-3]
     assert list(baselines["hp.batch_size"]) == [32, 100]
@@ -86,7 +93,7 @@ def test_baselines_come_first(searched: GANTuner) -> None:
 
 def test_the_project_folder(searched: GANTuner) -> None:
     names = {path.name for path in searched.folder.iterdir()}
-    trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv"}
+    trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv", f"trial_{finalist_of(searched)}"}
     project = {files.SEARCH, files.TUNER, "oracle.json", files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
     assert names == trials | project
     for trial in trials:
@@ -99,8 +106,10 @@ def test_the_project_folder(searched: GANTuner) -> None:
         "max_time": None,
         "executions_per_trial": 1,
         "baselines": "all",
-        "finalists": 2,
+        "finalists": 1,
+        "finalist_seeds": 2,
     }
+    assert content["finalists"] == [searched.results().best.trial_id.removeprefix("final_")]
     quality = searched.quality
     assert content["objective"] == {"name": "fcd", "direction": "min"}
     assert content["metrics"] == [*quality.metrics, *quality.second_metrics]
@@ -109,15 +118,21 @@ def test_the_project_folder(searched: GANTuner) -> None:
     assert content["elapsed_s"] > 0
 
 
+def best_score(record: TrialRecord) -> float:
+    """Of the execution whose generator is kept."""
+    (best,) = [one for one in record.executions if one.execution == record.best_execution]
+    return best.score or math.nan
+
+
 def test_the_best_model_is_the_one_that_was_scored(searched: GANTuner, digits: DataSplits) -> None:
     best = searched.results().best
     models = searched.get_best_models(5)
-    assert len(models) == 3
+    assert len(models) == 4
     images = models[0].generate(20, seed=0)
     assert images.dtype == np.uint8
     assert images.shape == (20, *digits.image_shape)
     scores = [searched.quality.score(model.ema_generator)["fcd"] for model in models]
-    np.testing.assert_allclose(scores, searched.results().trials().score.to_numpy(float), rtol=1e-6)
+    np.testing.assert_allclose(scores, [best_score(record) for record in searched.results().records], rtol=1e-6)
     trained = models[0].fit(digits.train.images, epochs=1, verbose=0)
     assert set(trained.history) == {"d_loss", "g_loss"}
     with pytest.raises(ConfigError, match="num_models must be at least 1, but got 0"):
@@ -156,9 +171,12 @@ def test_a_finished_trial_has_every_score_and_its_rungs_the_cheap_ones(searched:
         assert [name for name in record.metrics if not name.startswith("second_")] == list(quality.metrics)
         generator = keras.saving.load_model(record.folder / files.GENERATOR)
         scores = quality.evaluate(generator)
-        assert {name: record.metrics[name] for name in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
+        kept = record.executions[record.best_execution or 0].metrics
+        assert {name: kept[name] for name in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
         assert record.score == pytest.approx(record.metrics["fcd"], rel=1e-6)
-        assert record.flags == quality.flags(record.metrics)
+        if record.origin != "finalist":
+            assert record.metrics == kept
+            assert record.flags == quality.flags(record.metrics)
     metrics = [name for name in results.trials().columns if name.startswith("metric.")]
     assert metrics == [f"metric.{name}" for name in (*quality.metrics, *quality.second_metrics)]
     history = results.history()
@@ -167,16 +185,16 @@ def test_a_finished_trial_has_every_score_and_its_rungs_the_cheap_ones(searched:
     assert history[cheap].notna().all(axis=None)
 
 
-def test_the_best_trials_and_no_others_have_a_second_opinion(searched: GANTuner) -> None:
+def test_the_finalist_and_no_other_trial_has_a_second_opinion(searched: GANTuner) -> None:
     trials = searched.results().trials()
     second = trials[[f"metric.{name}" for name in searched.quality.second_metrics]]
-    assert list(trials["rank"]) == [1, 2, 3]
-    assert second.notna().to_numpy().tolist() == [[True, True], [True, True], [False, False]]
+    assert list(trials["rank"]) == [1, 2, 3, 4]
+    assert second.notna().to_numpy().tolist() == [[True, True], *[[False, False]] * 3]
     assert (searched.folder / files.CLASSIFIER_DIR / files.SECOND_DIR / files.CARD).exists()
     best = searched.results().best
     generator = keras.saving.load_model(best.folder / files.GENERATOR)
     scores = QualityEvaluator.load(searched.folder).evaluate(generator, second=True)
-    assert best.metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
+    assert best.executions[best.best_execution or 0].metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
 
 
 def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> None:
