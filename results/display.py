@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tuner_gan import files
 from tuner_gan.errors import ConfigError
 from tuner_gan.results.checks import parse_time
 from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
+    FINALIST,
     INTERRUPTED,
     METRIC,
     PRUNED,
@@ -45,6 +47,7 @@ FLAG_STYLE = "bold yellow"
 FIRST = ("rank", "trial_id", "status", "origin", "score", FLAGS)
 """Columns of trials that are shown whenever they have a value, however narrow the terminal."""
 PREFERRED = (
+    "score_std",
     "metric.fcd",
     "metric.label_accuracy",
     "metric.class_fcd",
@@ -132,8 +135,8 @@ def progress(
 
     Args:
         epochs: of a whole trial; None when it is not fixed.
-        max_trials: trials the search ends with, baselines included; None when only time ends it.
-        seconds_left: until the search stops taking trials; None without a limit.
+        max_trials: trials the search ends with, baselines included, finalists not; None when only time ends it.
+        seconds_left: until the search ends; None without a limit.
         width: columns of the terminal.
         now: the time of the frame, with a time zone; the default is the clock's.
     """
@@ -145,21 +148,25 @@ def progress(
 
     now = now or datetime.now(UTC)
     running = next((trial for trial in reversed(project.trials) if trial.status == RUNNING), None)
-    ended = [trial for trial in project.trials if trial.status != RUNNING]
-    failed = sum(trial.status in (FAILED, UNREADABLE) for trial in ended)
+    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
     epoch, execution = _position(running)
     running_s = _since(running, now)
     bars = Table.grid(padding=(0, 2))
     of_trials = f"{len(ended)}/{max_trials}" if max_trials else str(len(ended))
-    done = Text(f"{of_trials} trials ended, {failed} failed")
+    done = Text(f"{of_trials} trials ended, {_failed(ended)} failed")
     bars.add_row(done, ProgressBar(max_trials, len(ended), width=30) if max_trials else "")
+    again = _ended_finalists(project)
+    if project.finalists:
+        count = len(project.finalists)
+        done = Text(f"{len(again)}/{count} finalists trained again, {_failed(again)} failed")
+        bars.add_row(done, ProgressBar(count, len(again), width=30))
     if running is not None:
         of_epochs = f"{epoch}/{epochs}" if epochs else str(epoch)
-        again = f", execution {execution}" if execution else ""
-        line = Text(f"trial {running.trial_id} ({running.origin}{again}), epoch {of_epochs}")
+        numbered = f", execution {execution}" if execution else ""
+        line = Text(f"trial {running.trial_id} ({running.origin}{numbered}), epoch {of_epochs}")
         bars.add_row(line, ProgressBar(epochs, min(epoch, epochs), width=30) if epochs else "")
-    elapsed = running_s + sum(trial.duration_s or 0.0 for trial in ended)
-    left = _seconds_left(ended, running_s, epoch / epochs if epochs else 0.0, max_trials, seconds_left)
+    elapsed = running_s + sum(trial.duration_s or 0.0 for trial in project.trials if trial.status != RUNNING)
+    left = _seconds_left(project, running_s, epoch / epochs if epochs else 0.0, max_trials, seconds_left)
     clock = Text(f"elapsed {_clock(elapsed)}, left {'unknown' if left is None else 'about ' + _clock(left)}")
     ranked = [trial for place, trial in rank(project.trials, project.direction) if place is not None]
     parts: list[RenderableType] = [bars, clock, Text(_best(project, ranked))]
@@ -297,16 +304,40 @@ def _since(running: TrialRecord | None, now: datetime) -> float:
     return max(0.0, (now - parse_time(running.started_at)).total_seconds())
 
 
+def _failed(trials: list[TrialRecord]) -> int:
+    return sum(trial.status in (FAILED, UNREADABLE) for trial in trials)
+
+
+def _ended_finalists(project: Project) -> list[TrialRecord]:
+    """Those of the present choice; an earlier one may have left others."""
+    ids = {files.FINALIST_PREFIX + trial_id for trial_id in project.finalists}
+    return [trial for trial in project.trials if trial.trial_id in ids and trial.status in (COMPLETED, FAILED)]
+
+
 def _seconds_left(
-    ended: list[TrialRecord], running_s: float, part: float, max_trials: int | None, limit: float | None
+    project: Project, running_s: float, part: float, max_trials: int | None, limit: float | None
 ) -> float | None:
     """Estimates the rest from the mean duration of a trial; before one has ended, from the running one's part."""
-    durations = [trial.duration_s for trial in ended if trial.status == COMPLETED and trial.duration_s]
-    each = sum(durations) / len(durations) if durations else running_s / part if part else None
+    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
+    timed = [trial for trial in ended if trial.status == COMPLETED and trial.duration_s]
+    total = sum(trial.duration_s or 0.0 for trial in timed)
+    each = total / len(timed) if timed else running_s / part if part else None
     limits = [] if limit is None else [max(0.0, limit)]
     if max_trials is not None and each is not None:
-        limits.append(max(0.0, each * (max_trials - len(ended)) - running_s))
+        training = total / max(1, sum(len(trial.executions) for trial in timed)) if timed else each
+        trials = 0 if project.finalists else max(0, max_trials - len(ended))
+        rest = each * trials + training * _trainings_left(project)
+        limits.append(max(0.0, rest - running_s))
     return min(limits, default=None)
+
+
+def _trainings_left(project: Project) -> int:
+    """Trainings of finalists that have not ended; before they are chosen, of as many as were asked for."""
+    config = project.search.get("config")
+    asked = config if isinstance(config, dict) else {}
+    count, seeds = (asked[name] if isinstance(asked.get(name), int) else 0 for name in ("finalists", "finalist_seeds"))
+    waiting = len(project.finalists) - len(_ended_finalists(project)) if project.finalists else count
+    return max(0, waiting * seeds)
 
 
 def _best(project: Project, ranked: list[TrialRecord]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError, first_line
 from tuner_gan.images import class_count, sample_images, save_grid
-from tuner_gan.results.records import FAILED, FLAG_MEANINGS, UNREADABLE, TrialRecord
+from tuner_gan.results.records import FAILED, FINALIST, FLAG_MEANINGS, UNREADABLE, ExecutionRecord, TrialRecord
 from tuner_gan.results.search_results import SearchResults, load
 
 LISTED = 100
@@ -19,6 +19,8 @@ LISTED = 100
 
 def export(folder: str | Path, trial_id: str = "best", directory: str | Path | None = None) -> Path:
     """Writes a trial's generator with its architecture, samples and a model card.
+
+    Of a trial with several executions, such as a finalist, it is the generator of the best one.
 
     The generator is loaded and run before anything is written, so that what leaves is known to work. Loading it needs
     Keras only: no custom objects, no tuner_gan.
@@ -148,6 +150,8 @@ def model_card(results: SearchResults, record: TrialRecord, class_names: Sequenc
     search = results.config
     objective, floor = results.project.objective, _part(results.classifier, "floor")
     data, versions = _part(search, "data"), _part(search, "versions")
+    best, count = _best_execution(record), _trainings(record)
+    seed = record.seed if best is None else best.seed
     lines = [
         f"# Generator of {_cell(data.get('name', 'unknown data'))}",
         "",
@@ -168,9 +172,7 @@ def model_card(results: SearchResults, record: TrialRecord, class_names: Sequenc
         "",
         f"Ranked by {_cell(objective)}. The floor is the score of real images that were held out.",
         "",
-        "| metric | this generator | floor |",
-        "|---|---|---|",
-        *(f"| {_cell(name)} | {value:.4g} | {_number(floor.get(name))} |" for name, value in record.metrics.items()),
+        *_scores(record, floor),
         "",
         *_flags(record),
         *_spread(record, objective),
@@ -180,7 +182,7 @@ def model_card(results: SearchResults, record: TrialRecord, class_names: Sequenc
         f"* data: {_cell(data.get('name', 'unknown'))}, {_cell(data.get('images', 'unknown'))} training images, "
         f"fingerprint {_cell(str(data.get('fingerprint', 'unknown'))[:16])}",
         f"* training: {_cell(record.epochs)} epochs, best at epoch {_cell(record.best_epoch)}, "
-        f"seed {_cell(record.seed)}",
+        f"seed {_cell(seed)}{f', the best of {count} trainings' if count > 1 else ''}",
         f"* parameters: {_cell(record.generator_params)} in the generator, {_cell(record.discriminator_params)} in the "
         "discriminator",
         f"* search: oracle {_cell(search.get('oracle', 'unknown'))}, space "
@@ -230,13 +232,49 @@ def _flags(record: TrialRecord) -> list[str]:
     return ["What is wrong with it:", "", *lines, ""]
 
 
-def _spread(record: TrialRecord, objective: str) -> list[str]:
-    if record.score_std is None:
-        return ["One training from one seed: another seed typically moves the score by a tenth of its value.", ""]
-    seed = next((run.seed for run in record.executions if run.execution == record.best_execution), None)
+def _best_execution(record: TrialRecord) -> ExecutionRecord | None:
+    """The training that the generator is of."""
+    return next((run for run in record.executions if run.execution == record.best_execution), None)
+
+
+def _trainings(record: TrialRecord) -> int:
+    """How many trainings the scores of a trial are means of."""
+    return sum(run.score is not None for run in record.executions)
+
+
+def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
+    best, count = _best_execution(record), _trainings(record)
+    if best is None or count < 2:
+        head = ["| metric | this generator | floor |", "|---|---|---|"]
+        rows: list[list[float | None]] = [[value] for value in record.metrics.values()]
+    else:
+        head = [f"| metric | this generator | mean of {count} trainings | floor |", "|---|---|---|---|"]
+        # What only this generator was asked about has no mean.
+        scored = [run.metrics for run in record.executions if run.score is not None]
+        rows = [
+            [best.metrics.get(name), value if all(name in metrics for metrics in scored) else None]
+            for name, value in record.metrics.items()
+        ]
+    names = zip(record.metrics, rows, strict=True)
     return [
-        f"The scores are means of {len(record.executions)} trainings, {_cell(objective)} with a standard deviation of "
-        f"{record.score_std:.4g}; the generator is that of seed {seed}.",
+        *head,
+        *(f"| {_cell(name)} | {' | '.join(map(_number, row))} | {_number(floor.get(name))} |" for name, row in names),
+    ]
+
+
+def _spread(record: TrialRecord, objective: str) -> list[str]:
+    best, count = _best_execution(record), _trainings(record)
+    again = ""
+    if record.origin == FINALIST:
+        repeated = _cell(record.trial_id.removeprefix(files.FINALIST_PREFIX))
+        again = f"A finalist: it repeats trial {repeated}, with seeds that had no part in choosing that trial. "
+    if best is None or count < 2 or record.score_std is None:
+        one = "One training from one seed: another seed typically moves the score by a tenth of its value."
+        return [again + one, ""]
+    return [
+        f"{again}{count} trainings from different seeds have a mean {_cell(objective)} of {_number(record.score)} with "
+        f"a standard deviation of {record.score_std:.4g}. This generator is the best of them, of seed {best.seed}, "
+        f"with {_number(best.score)}.",
         "",
     ]
 

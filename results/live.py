@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tuner_gan.errors import ProjectError
 from tuner_gan.results.display import progress
-from tuner_gan.results.records import RUNNING, Project, TrialRecord, read_project
+from tuner_gan.results.records import FINALIST, RUNNING, Project, TrialRecord, read_project
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ class LiveView:
         folder: the project folder.
         console: where to show it.
         epochs: of a whole trial.
-        max_trials: trials the search ends with, baselines included; None when only time ends it.
+        max_trials: trials the search ends with, baselines included, finalists not; None when only time ends it.
         stop_at: `time.monotonic()` at which the search ends; None without a limit.
     """
 
@@ -40,13 +40,16 @@ class LiveView:
         self._max_trials = max_trials
         self._stop_at = stop_at
         self._told: set[tuple[str, str | None]] = set()
+        self._finalists: list[str] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> LiveView:
         # Trials of an earlier run are in the table at the end; only new ones are news.
         with contextlib.suppress(ProjectError):
-            self._told = {_run_of(trial) for trial in read_project(self._folder).trials if trial.status != RUNNING}
+            project = read_project(self._folder)
+            self._told = {_run_of(trial) for trial in project.trials if trial.status != RUNNING}
+            self._finalists = project.finalists
         self._thread.start()
         return self
 
@@ -79,12 +82,21 @@ class LiveView:
                     live.update(progress(project, self._epochs, self._max_trials, left, width=width), refresh=True)
 
     def _tell(self, project: Project) -> None:
-        for trial in project.trials:
+        self._tell_ended(project, [trial for trial in project.trials if trial.origin != FINALIST])
+        if project.finalists not in ([], self._finalists):
+            listed = ", ".join(project.finalists)
+            self._console.print(f"finalists, trained again: {listed}", markup=False, highlight=False, soft_wrap=True)
+        self._finalists = project.finalists
+        self._tell_ended(project, [trial for trial in project.trials if trial.origin == FINALIST])
+
+    def _tell_ended(self, project: Project, trials: list[TrialRecord]) -> None:
+        for trial in trials:
             if trial.status == RUNNING or _run_of(trial) in self._told:
                 continue
             self._told.add(_run_of(trial))
             origin = f" ({trial.origin})" if trial.origin else ""
-            score = "" if trial.score is None else f"{project.objective} {trial.score:.4g}, "
+            spread = "" if trial.score_std is None else f" ± {trial.score_std:.2g}"
+            score = "" if trial.score is None else f"{project.objective} {trial.score:.4g}{spread}, "
             flags = f" ({', '.join(trial.flags)})" if trial.flags else ""
             duration = "" if trial.duration_s is None else f" after {trial.duration_s:.0f} s"
             message = f": {trial.message}" if trial.message else ""

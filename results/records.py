@@ -35,7 +35,8 @@ from tuner_gan.results.checks import (
 COMPLETED, PRUNED, FAILED = "COMPLETED", "PRUNED", "FAILED"
 RUNNING, INTERRUPTED, UNREADABLE = "RUNNING", "INTERRUPTED", "UNREADABLE"
 STATUSES = (COMPLETED, PRUNED, FAILED, RUNNING, INTERRUPTED, UNREADABLE)
-ORIGINS = ("baseline", "search", "finalist")
+FINALIST = "finalist"
+ORIGINS = ("baseline", "search", FINALIST)
 DIRECTIONS = ("min", "max")
 FLAG_MEANINGS = {
     "memorising": "it reproduces training images; do not publish its output without checking.",
@@ -141,7 +142,8 @@ class TrialRecord:
 
     Attributes:
         folder: the trial's own folder, `PROJECT/trial_ID`.
-        origin: baseline, search or finalist; None only in an UNREADABLE record.
+        origin: baseline, search or finalist, which repeats the trial that its id names; None only in an UNREADABLE
+            record.
         score: the objective; `score_std` is its standard deviation over several executions.
         best_epoch: epoch of the best score, counted from 1, in execution `best_execution`.
         started_at: ISO 8601 with a time zone.
@@ -266,6 +268,11 @@ class Project:
         return list(self.search.get("space", {}).get("hyperparameters", ()))
 
     @property
+    def finalists(self) -> list[str]:
+        """Ids of the trials that are trained again, best first; none before they are chosen."""
+        return list(self.search.get(files.FINALISTS, ()))
+
+    @property
     def floor(self) -> float | None:
         """Score of held-out real images under the objective, where it is known."""
         floors = self.search.get("classifier", {}).get("floor")
@@ -327,7 +334,8 @@ def read_project(folder: str | Path) -> Project:
 def rank(trials: Iterable[TrialRecord], direction: str) -> list[tuple[int | None, TrialRecord]]:
     """Orders trials best first.
 
-    COMPLETED trials come by score, then PRUNED ones by score, ties by trial id. The others, and
+    COMPLETED finalists come first: their score is a mean over fresh seeds, and not the lucky one that they were
+    chosen by. Then come the other COMPLETED trials, then PRUNED ones, each by score, ties by trial id. The others, and
     those without a score, follow in the order of their ids with the rank None.
 
     Args:
@@ -338,8 +346,9 @@ def rank(trials: Iterable[TrialRecord], direction: str) -> list[tuple[int | None
     """
     sign = -1.0 if direction == "max" else 1.0
 
-    def order(trial: TrialRecord) -> tuple[bool, float, tuple[bool, int, str]]:
-        return trial.status == PRUNED, sign * (trial.score or 0.0), _id_order(trial)
+    def order(trial: TrialRecord) -> tuple[bool, bool, float, tuple[bool, int, str]]:
+        pruned = trial.status == PRUNED
+        return pruned, pruned or trial.origin != FINALIST, sign * (trial.score or 0.0), _id_order(trial)
 
     every = list(trials)
     ranked = sorted((t for t in every if _is_ranked(t)), key=order)
@@ -429,6 +438,7 @@ def _read_search(path: Path) -> dict[str, Any]:
         "space": _is_space,
         "metrics": _is_names,
         "rung_metrics": _is_names,
+        files.FINALISTS: _is_names,
         "classifier": _is_dict,
     }
     for part, is_good in checks.items():

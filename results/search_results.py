@@ -64,7 +64,7 @@ class SearchResults:
 
     @property
     def best(self) -> TrialRecord:
-        """The trial of rank 1.
+        """The trial of rank 1: the best finalist, where there is one.
 
         Raises:
             SelectionError: no trial is ranked; it says how many there are and what became of them.

@@ -44,11 +44,16 @@ TIME_COLUMNS = (
 
 COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "trials": (
-        Column("rank", "Int64", "place from 1; <NA> for a trial that is not COMPLETED or PRUNED with a score"),
-        Column("trial_id", "string", "the trial's folder is trial_ID"),
+        Column(
+            "rank",
+            "Int64",
+            "place from 1: COMPLETED finalists, then other COMPLETED trials, then PRUNED ones; <NA> for all others and "
+            "without a score",
+        ),
+        Column("trial_id", "string", "the trial's folder is trial_ID; a finalist's is final_ and that of its trial"),
         Column("status", "string", "COMPLETED, PRUNED, FAILED, RUNNING, INTERRUPTED or UNREADABLE"),
-        Column("origin", "string", "baseline, search or finalist"),
-        Column("score", "Float64", "the objective"),
+        Column("origin", "string", "baseline, search or finalist: a trial that repeats one of these from fresh seeds"),
+        Column("score", "Float64", "the objective, a mean over the executions"),
         Column("score_std", "Float64", "standard deviation of the score over the executions"),
         Column("executions", "Int64", "number of trainings from different seeds"),
         Column("best_epoch", "Int64", "epoch of the best score, from 1"),

@@ -111,6 +111,7 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
         (("--executions", "-1"), "executions must be an integer from 1, but got -1."),
         (("--seed", "-1"), "seed must be an integer from 0, but got -1."),
         (("--finalists", "-1"), "finalists must be an integer from 0, but got -1."),
+        (("--finalist-seeds", "0"), "finalist_seeds must be an integer from 1, but got 0."),
         (
             ("--objective", "fdc"),
             "objective must be one of fcd, kid, coverage, mind, classifier_score, but got 'fdc' (did you mean 'fcd'?).",

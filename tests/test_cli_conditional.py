@@ -1,4 +1,4 @@
-"""The commands on a conditional search: 8x8 digits and one trial, made once for all tests of this file."""
+"""The commands on a conditional search: 8x8 digits, a trial and its finalist, made once for all tests of this file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 
 SEARCH = (
     *("search", "--conditional", "--data", "digits", "--max-trials", "1", "--epochs", "3", "--baselines", "none"),
-    *("--name", "demo", "--finalists", "1"),
+    *("--name", "demo", "--finalists", "1", "--finalist-seeds", "1"),
 )
 
 
@@ -62,12 +62,16 @@ def test_a_conditional_search_has_the_scores_of_labels(once: tuple[Path, Run], p
     searched = results.load(project)
     metrics = [str(name).removeprefix("metric.") for name in searched.trials() if str(name).startswith("metric.")]
     assert metrics == [*METRICS, *LABELLED, *SECOND, "cas"]
-    assert searched.trials()[[f"metric.{name}" for name in metrics]].notna().all(axis=None)
+    finalist, trial = searched.records
+    assert (finalist.trial_id, trial.trial_id) == ("final_0", "0")
+    assert set(finalist.metrics) == set(metrics)
+    assert set(trial.metrics) == set(metrics) - {*SECOND, "cas"}
+    assert "finalists, trained again: 0\n" in found.out
     floor = searched.classifier["floor"]
     assert set(metrics) == set(floor)
     assert floor["label_accuracy"] > 0.95
     assert floor["cas"] == searched.classifier["accuracy"]
-    assert list(searched.history()["metric.label_accuracy"].notna()) == [True] * 3
+    assert list(searched.history()["metric.label_accuracy"].notna()) == [True] * 6
     assert searched.config["conditional"] is True
 
 
@@ -88,11 +92,11 @@ def test_the_scores_of_its_classes(project: Path, capsys: Capture, tmp_path: Pat
 
 
 def test_the_same_command_again_ends_at_once(project: Path, capsys: Capture) -> None:
-    record = project / "trial_0" / files.RECORD
-    before = record.read_bytes()
+    records = [project / trial / files.RECORD for trial in ("trial_0", "trial_final_0")]
+    before = [record.read_bytes() for record in records]
     found = call(capsys, *SEARCH)
     assert (found.code, found.err) == (0, "")
-    assert record.read_bytes() == before
+    assert [record.read_bytes() for record in records] == before
 
 
 def test_without_the_flag_the_project_is_refused(project: Path, capsys: Capture) -> None:

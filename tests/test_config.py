@@ -35,6 +35,7 @@ SETTINGS = st.fixed_dictionaries(
         "objective": st.sampled_from(["fcd", "kid", "coverage", "mind", "classifier_score"]),
         "features": st.sampled_from(["MobileNetV2", "mine/features.keras"]),
         "finalists": st.integers(0, 9),
+        "finalist_seeds": st.integers(1, 9),
         "max_trials": st.integers(1, 99),
         "max_time": st.sampled_from(["90", "90s", "5m", "1h30m"]),
         "epochs": st.integers(1, 99),
@@ -78,7 +79,8 @@ def test_the_defaults_are_the_main_job() -> None:
     assert config.seconds == 300
     assert config.size is None
     assert (config.overwrite, config.conditional, config.max_trials) == (False, False, None)
-    assert (config.objective, config.features, config.finalists) == ("fcd", None, 3)
+    assert (config.objective, config.features) == ("fcd", None)
+    assert (config.finalists, config.finalist_seeds) == (3, 3)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +220,7 @@ def test_what_is_no_size_is_named(text: str) -> None:
         ("finalists", None, "int"),
         ("finalists", True, "int"),
         ("finalists", 3.0, "int"),
+        ("finalist_seeds", None, "int"),
         ("baselines", True, "str"),
         ("name", ["demo"], "str or none"),
         ("overwrite", 1, "bool"),
@@ -238,6 +241,7 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: Any, expected: s
         ("executions", 0, 1),
         ("seed", -1, 0),
         ("finalists", -1, 0),
+        ("finalist_seeds", 0, 1),
     ],
 )
 def test_a_number_out_of_its_range_is_refused(name: str, value: int, least: int) -> None:

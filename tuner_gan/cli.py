@@ -139,8 +139,9 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
     search.add_argument("--baselines", metavar="all|none", help="run the two tutorials first (default: all)")
     search.add_argument(
-        "--finalists", type=int, metavar="N", help="best trials to check with a second classifier (default: 3)"
+        "--finalists", type=int, metavar="N", help="best trials to train again and check at the end (default: 3)"
     )
+    search.add_argument("--finalist-seeds", type=int, metavar="N", help="trainings of each of them (default: 3)")
     search.add_argument("--dir", metavar="DIR", help="folder of searches (default: runs)")
     search.add_argument("--name", metavar="NAME", help="folder of this search in it (default: by data and space)")
     search.add_argument("--overwrite", action="store_true", help="delete an earlier search of that name first")
@@ -284,6 +285,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         seed=config.seed,
         baselines=config.baselines,
         finalists=config.finalists,
+        finalist_seeds=config.finalist_seeds,
         directory=config.dir,
         project_name=config.folder.name,
     )

@@ -22,7 +22,7 @@ from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
 TRIAL_SHARE = 1 / 7
-"""Share of a search's time that one training may take: both tutorials, four or five trials, and the rest."""
+"""Share of a search's time that one training may take: both tutorials, two trials or more, and the finalists."""
 Value = bool | int | float | str
 """What a hyperparameter can be set to."""
 STEERING = {"set": ("range", "default"), "range": ("set",), "default": ("set",)}
@@ -61,7 +61,8 @@ class SearchConfig:
         executions: trainings of each trial, from different seeds.
         seed: integer from 0.
         baselines: `"all"` or `"none"`.
-        finalists: best trials that a second classifier is asked about at the end; 0 for none.
+        finalists: best trials that are trained again at the end and asked about by a second classifier; 0 for none.
+        finalist_seeds: trainings of each finalist, from fresh seeds.
         dir: folder of projects.
         name: folder of this search in it; None for one named after data and space.
         overwrite: whether to delete an earlier search of that name first.
@@ -94,6 +95,7 @@ class SearchConfig:
     seed: int = 0
     baselines: str = "all"
     finalists: int = 3
+    finalist_seeds: int = 3
     dir: str = "runs"
     name: str | None = None
     overwrite: bool = False
@@ -117,6 +119,7 @@ class SearchConfig:
             ("executions", 1),
             ("seed", 0),
             ("finalists", 0),
+            ("finalist_seeds", 1),
         ):
             value = getattr(self, name)
             if value is not None and value < least:

@@ -301,6 +301,34 @@ def test_progress_of_a_running_search(tmp_path: Path) -> None:
     assert "left unknown" in shown(progress(read, now=NOW))
 
 
+def test_progress_of_the_finalists(tmp_path: Path) -> None:
+    asked = {"finalists": 3, "finalist_seeds": 2}
+    project = write_project(
+        tmp_path / "demo",
+        record_json("0000", score=0.5, duration_s=20.0),
+        record_json("0001", score=0.25, duration_s=40.0),
+        record_json("final_0009", score=0.5, duration_s=5.0, origin="finalist"),  # of an earlier choice
+        config=asked,
+    )
+    with files.search_lock(project):
+        before = shown(progress(read_project(project), epochs=10, max_trials=3, now=NOW))
+    assert "2/3 trials ended, 0 failed" in before
+    assert "finalists" not in before
+    # One more trial and six trainings, 30 s each.
+    assert "left about 3:30" in before
+    write_project(project, config=asked, finalists=["0001", "0000"])
+    write_trial(project, failed_json("final_0001", origin="finalist", duration_s=10.0))
+    write_trial(project, running_json("final_0000", origin="finalist"), HISTORY)
+    with files.search_lock(project):
+        text = shown(progress(read_project(project), epochs=10, max_trials=2, now=NOW))
+    assert "2/2 trials ended, 0 failed" in text
+    assert "1/2 finalists trained again, 1 failed" in text
+    assert "trial final_0000 (finalist, execution 1), epoch 1/10" in text
+    # Two trainings of 30 s, of which 30 s are over.
+    assert "elapsed 1:45, left about 0:30" in text
+    assert "best fcd 0.5 (trial final_0009)" in text
+
+
 def test_progress_tells_only_the_top_five(tmp_path: Path) -> None:
     records = [record_json(f"000{i}", score=i / 10 + 0.1) for i in range(7)]
     text = shown(progress(read_project(write_project(tmp_path / "demo", *records)), 10, 7, None))

@@ -135,7 +135,7 @@ def test_the_card_says_how_good_it_is_and_what_it_was_made_from(project: Path) -
     assert "| coverage | 0.75 | 0.875 |" in card
     assert "| class\\_kl | 0.5 |  |" in card  # no floor is known for it
     assert "data: digits, 1078 training images, fingerprint 0123456789abcdef\n" in card
-    assert "10 epochs, best at epoch 9, seed 123456789" in card
+    assert "10 epochs, best at epoch 9, seed 7\n" in card
     assert "100000 in the generator, 50000 in the discriminator" in card
     assert "oracle random, space dcgan, seed 41, settings {'epochs': 10}" in card
     assert f"versions: keras {keras.__version__}, python 3.11\n" in card
@@ -144,12 +144,49 @@ def test_the_card_says_how_good_it_is_and_what_it_was_made_from(project: Path) -
     assert "One training from one seed" in card
 
 
+SEVERAL: dict[str, Any] = {
+    "score_std": 0.0625,
+    "score": 0.25,
+    "best_execution": 2,
+    "metrics": {"fcd": 0.25, "second_fcd": 0.3125},
+    "executions": [
+        {**record_json()["executions"][0], "execution": index, "seed": 70 + index, "score": score, "metrics": metrics}
+        for index, (score, metrics) in enumerate(
+            [(0.25, {"fcd": 0.25}), (0.3125, {"fcd": 0.3125}), (0.1875, {"fcd": 0.1875, "second_fcd": 0.3125})]
+        )
+    ],
+}
+"""What a record says of three trainings, after a second opinion on the best."""
+
+
 def test_the_card_of_several_executions_says_their_spread_and_which_one_it_is(project: Path) -> None:
-    runs = [{**record_json()["executions"][0], "execution": index, "seed": 70 + index} for index in range(3)]
-    change(project / "trial_0001" / files.RECORD, score_std=0.0625, best_execution=2, executions=runs)
+    change(project / "trial_0001" / files.RECORD, **SEVERAL)
     card = card_of(export(project))
-    assert "means of 3 trainings, fcd with a standard deviation of 0.0625; the generator is that of seed 72." in card
+    assert (
+        "\n3 trainings from different seeds have a mean fcd of 0.25 with a standard deviation of 0.0625. This "
+        "generator is the best of them, of seed 72, with 0.1875.\n"
+    ) in card
     assert "One training from one seed" not in card
+    assert "training: 10 epochs, best at epoch 9, seed 72, the best of 3 trainings\n" in card
+    rows = [line for line in card.splitlines() if line.startswith(("| metric", "| fcd", "| second"))]
+    # Nobody else was asked about second_fcd.
+    assert rows == [
+        "| metric | this generator | mean of 3 trainings | floor |",
+        "| fcd | 0.1875 | 0.25 | 0.004 |",
+        "| second\\_fcd | 0.3125 |  |  |",
+    ]
+
+
+def test_the_card_of_a_finalist_says_what_it_repeats(project: Path) -> None:
+    again = project / "trial_final_0001"
+    shutil.copytree(project / "trial_0001", again)
+    change(again / files.RECORD, trial_id="final_0001", origin="finalist", score=0.75, score_std=0.25)
+    single = card_of(export(project))  # the best one, whatever its score
+    assert "Trial final\\_0001 of the search demo (5 trials)." in single
+    said = "A finalist: it repeats trial 0001, with seeds that had no part in choosing that trial. "
+    assert f"\n{said}One training from one seed: another seed typically" in single
+    change(again / files.RECORD, **SEVERAL)
+    assert f"\n{said}3 trainings from different seeds have a mean fcd of 0.25 with" in card_of(export(project))
 
 
 def test_the_card_lists_every_metric_with_its_floor_if_it_has_one(project: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project_folders import failed_json, record_json, running_json, write_project, write_trial
+from project_folders import failed_json, record_json, running_json, search_json, write_project, write_trial
 from rich.console import Console
 
 from tuner_gan import files
@@ -105,6 +105,24 @@ def test_an_interrupted_trial_that_runs_again_is_news_once_more(tmp_path: Path) 
             replace_record(folder, record_json("0000", started_at=again))
             wait_until(lambda: text(console) != "")
     assert text(console).splitlines() == ["trial 0000 (search): fcd 0.11, COMPLETED after 31 s"]
+
+
+def test_the_finalists_are_told_after_the_trials_and_before_their_own_lines(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "demo")
+    console = screen()
+    with view(project, console):
+        add_trial(project, record_json("0001"))
+        files.write_json(project / files.SEARCH, search_json(finalists=["0001", "0000"]))
+        add_trial(project, record_json("final_0001", origin="finalist", score_std=0.0125, duration_s=90.0))
+    assert text(console).splitlines() == [
+        "trial 0001 (search): fcd 0.11, COMPLETED after 31 s",
+        "finalists, trained again: 0001, 0000",
+        "trial final_0001 (finalist): fcd 0.11 ± 0.013, COMPLETED after 90 s",
+    ]
+    again = screen()
+    with view(project, again):
+        time.sleep(0.1)
+    assert text(again) == ""
 
 
 def test_a_line_is_neither_wrapped_nor_read_as_markup(tmp_path: Path) -> None:

@@ -341,6 +341,7 @@ def test_a_damaged_search_json_is_warned_of(tmp_path: Path, content: bytes) -> N
         ("metrics", "fcd"),
         ("metrics", [1]),
         ("rung_metrics", "fcd"),
+        ("finalists", [0]),
         ("rung_metrics", [None]),
         ("classifier", None),
     ],
@@ -359,8 +360,8 @@ def test_a_floor_that_is_no_number_is_unknown(tmp_path: Path, floor: object) -> 
     assert read_project(write_project(tmp_path / "good")).floor == 0.004
 
 
-def made(trial_id: str, status: str, score: float | None) -> TrialRecord:
-    return TrialRecord(Path(f"trial_{trial_id}"), trial_id, status, "search", score=score)
+def made(trial_id: str, status: str, score: float | None, origin: str = "search") -> TrialRecord:
+    return TrialRecord(Path(f"trial_{trial_id}"), trial_id, status, origin, score=score)
 
 
 TRIALS = [
@@ -385,6 +386,25 @@ def test_rank_puts_completed_before_pruned_and_the_rest_last(direction: str, ord
         assert [place for place, _ in ranked] == [1, 2, 3, 4, 5, None, None, None]
         assert [trial.trial_id for _, trial in ranked] == [*order, "0000", "0001", "0002"]
     assert rank([], direction) == []
+
+
+FINALISTS = [
+    made("final_0003", "COMPLETED", 0.6, "finalist"),
+    made("final_9999", "COMPLETED", 0.7, "finalist"),
+    made("final_10000", "FAILED", 0.1, "finalist"),
+    made("final_0001", "PRUNED", 0.4, "finalist"),
+]
+
+
+def test_rank_puts_finalists_first_whatever_the_scores_of_trials() -> None:
+    found = [trial.trial_id for place, trial in rank([*TRIALS, *FINALISTS], "min") if place is not None]
+    assert found == ["final_0003", "final_9999", "0003", "9999", "10000", "0004", "final_0001", "0005"]
+    assert rank([*TRIALS, *FINALISTS], "max")[0] == (1, FINALISTS[1])
+
+
+def test_the_finalists_that_were_chosen(tmp_path: Path) -> None:
+    assert read_project(write_project(tmp_path / "before")).finalists == []
+    assert read_project(write_project(tmp_path / "after", finalists=["0003", "0001"])).finalists == ["0003", "0001"]
 
 
 def trial_with(folder: Path, history: bytes) -> TrialRecord:

@@ -174,7 +174,7 @@ class EagerHyperModel(GANHyperModel):
 
 
 def make_tuner(directory: Path, name: str = "search", kind: type[GANTuner] = GANTuner, **changes: Any) -> GANTuner:
-    """Builds a tuner of two trials without baselines; `changes` are arguments of GANTuner or of the parts below."""
+    """Builds a tuner of two trials without more; `changes` are arguments of GANTuner or of the parts below."""
     images = blobs()
     space = changes.pop("space", None) or TinySpace()
     model = EagerHyperModel if changes.pop("eager", False) else GANHyperModel
@@ -185,6 +185,7 @@ def make_tuner(directory: Path, name: str = "search", kind: type[GANTuner] = GAN
         "max_trials": 2,
         "pruner": "none",
         "baselines": "none",
+        "finalists": 0,
         "directory": directory,
         "project_name": name,
     }

@@ -393,7 +393,7 @@ def free_port() -> int:
 def test_trap_10_chief_and_worker(tmp_path: Path) -> None:
     # About 15 seconds: two processes that load TensorFlow.
     shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
-    arguments: dict[str, Any] = {"max_trials": 3, "max_model_size": 1000, "baselines": "all"}
+    arguments: dict[str, Any] = {"max_trials": 3, "max_model_size": 1000, "baselines": "all", "finalists": 2}
     with (
         started(tmp_path, environment=shared | {"KERASTUNER_TUNER_ID": "chief"}, **arguments) as chief,
         started(tmp_path, environment=shared | {"KERASTUNER_TUNER_ID": "tuner0"}, **arguments) as worker,

@@ -26,6 +26,7 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.quality import classifier as classifier_module
 from tuner_gan.results import load
+from tuner_gan.results.records import TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
 from tuner_gan.search_spaces import MLPSpace
@@ -50,7 +51,7 @@ def digits() -> DataSplits:
 
 @pytest.fixture(scope="module")
 def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
-    """Both tutorials and one trial on real digits with the real evaluator, whose classifiers had a short training."""
+    """Both tutorials, a trial and a finalist on real digits; the real evaluator's classifiers had a short training."""
     directory = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier_module, "STEPS", (200, 200))
@@ -59,7 +60,8 @@ def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GA
             GANHyperModel(digits.image_shape, TinySpace()),
             quality=quality,
             max_trials=1,
-            finalists=2,
+            finalists=1,
+            finalist_seeds=2,
             directory=directory,
             project_name="digits",
         )
@@ -71,11 +73,17 @@ def stored_architecture(folder: Path) -> GANArchitecture:
     return GANArchitecture.from_json(files.read_json(folder / files.ARCHITECTURE))
 
 
-def test_baselines_come_first(searched: GANTuner) -> None:
+def finalist_of(tuner: GANTuner) -> str:
+    """The id of its only finalist."""
+    (repeated,) = tuner.results().project.finalists
+    return f"final_{repeated}"
+
+
+def test_baselines_come_first_and_finalists_last(searched: GANTuner) -> None:
     trials = searched.results().trials().sort_values("started_at")
-    assert list(trials.trial_id) == ["tutorial_dense", "tutorial_conv", "0"]
-    assert list(trials.origin) == ["baseline", "baseline", "search"]
-    assert list(trials.status) == ["COMPLETED"] * 3
+    assert list(trials.trial_id) == ["tutorial_dense", "tutorial_conv", "0", finalist_of(searched)]
+    assert list(trials.origin) == ["baseline", "baseline", "search", "finalist"]
+    assert list(trials.status) == ["COMPLETED"] * 4
     baselines = trials[:2]
     assert list(baselines["hp.generator_lr"]) == [2e-4, 1e-3]
     assert list(baselines["hp.batch_size"]) == [32, 100]
@@ -85,7 +93,7 @@ def test_baselines_come_first(searched: GANTuner) -> None:
 
 def test_the_project_folder(searched: GANTuner) -> None:
     names = {path.name for path in searched.folder.iterdir()}
-    trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv"}
+    trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv", f"trial_{finalist_of(searched)}"}
     project = {files.SEARCH, files.TUNER, "oracle.json", files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
     assert names == trials | project
     for trial in trials:
@@ -98,8 +106,10 @@ def test_the_project_folder(searched: GANTuner) -> None:
         "max_time": None,
         "executions_per_trial": 1,
         "baselines": "all",
-        "finalists": 2,
+        "finalists": 1,
+        "finalist_seeds": 2,
     }
+    assert content["finalists"] == [searched.results().best.trial_id.removeprefix("final_")]
     quality = searched.quality
     assert content["objective"] == {"name": "fcd", "direction": "min"}
     assert content["metrics"] == [*quality.metrics, *quality.second_metrics]
@@ -108,15 +118,21 @@ def test_the_project_folder(searched: GANTuner) -> None:
     assert content["elapsed_s"] > 0
 
 
+def best_score(record: TrialRecord) -> float:
+    """Of the execution whose generator is kept."""
+    (best,) = [one for one in record.executions if one.execution == record.best_execution]
+    return best.score or math.nan
+
+
 def test_the_best_model_is_the_one_that_was_scored(searched: GANTuner, digits: DataSplits) -> None:
     best = searched.results().best
     models = searched.get_best_models(5)
-    assert len(models) == 3
+    assert len(models) == 4
     images = models[0].generate(20, seed=0)
     assert images.dtype == np.uint8
     assert images.shape == (20, *digits.image_shape)
     scores = [searched.quality.score(model.ema_generator)["fcd"] for model in models]
-    np.testing.assert_allclose(scores, searched.results().trials().score.to_numpy(float), rtol=1e-6)
+    np.testing.assert_allclose(scores, [best_score(record) for record in searched.results().records], rtol=1e-6)
     trained = models[0].fit(digits.train.images, epochs=1, verbose=0)
     assert set(trained.history) == {"d_loss", "g_loss"}
     with pytest.raises(ConfigError, match="num_models must be at least 1, but got 0"):
@@ -155,9 +171,12 @@ def test_a_finished_trial_has_every_score_and_its_rungs_the_cheap_ones(searched:
         assert [name for name in record.metrics if not name.startswith("second_")] == list(quality.metrics)
         generator = keras.saving.load_model(record.folder / files.GENERATOR)
         scores = quality.evaluate(generator)
-        assert {name: record.metrics[name] for name in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
+        kept = record.executions[record.best_execution or 0].metrics
+        assert {name: kept[name] for name in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
         assert record.score == pytest.approx(record.metrics["fcd"], rel=1e-6)
-        assert record.flags == quality.flags(record.metrics)
+        if record.origin != "finalist":
+            assert record.metrics == kept
+            assert record.flags == quality.flags(record.metrics)
     metrics = [name for name in results.trials().columns if name.startswith("metric.")]
     assert metrics == [f"metric.{name}" for name in (*quality.metrics, *quality.second_metrics)]
     history = results.history()
@@ -166,69 +185,16 @@ def test_a_finished_trial_has_every_score_and_its_rungs_the_cheap_ones(searched:
     assert history[cheap].notna().all(axis=None)
 
 
-def test_the_best_trials_and_no_others_have_a_second_opinion(searched: GANTuner) -> None:
+def test_the_finalist_and_no_other_trial_has_a_second_opinion(searched: GANTuner) -> None:
     trials = searched.results().trials()
     second = trials[[f"metric.{name}" for name in searched.quality.second_metrics]]
-    assert list(trials["rank"]) == [1, 2, 3]
-    assert second.notna().to_numpy().tolist() == [[True, True], [True, True], [False, False]]
+    assert list(trials["rank"]) == [1, 2, 3, 4]
+    assert second.notna().to_numpy().tolist() == [[True, True], *[[False, False]] * 3]
     assert (searched.folder / files.CLASSIFIER_DIR / files.SECOND_DIR / files.CARD).exists()
     best = searched.results().best
     generator = keras.saving.load_model(best.folder / files.GENERATOR)
     scores = QualityEvaluator.load(searched.folder).evaluate(generator, second=True)
-    assert best.metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
-
-
-class Flagged(FullQuality):
-    """The training says collapsed, and the second opinion adversarial."""
-
-    def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
-        return ("adversarial",) if "second_fcd" in scores else ("collapsed",)
-
-
-@pytest.mark.parametrize("finalists", [0, 2, 5])
-def test_as_many_finalists_as_asked_for(finalists: int, tmp_path: Path) -> None:
-    quality = Flagged(blobs())
-    tuner = run_search(tmp_path, quality=quality, max_trials=3, finalists=finalists, epochs=1, eager=True)
-    trials = tuner.results().trials()
-    asked = min(finalists, 3)
-    assert list(trials["metric.second_fcd"].notna()) == [True] * asked + [False] * (3 - asked)
-    assert quality.asked == [False] * 3 + [True] * asked
-    assert list(trials["flags"]) == ["collapsed, adversarial"] * asked + ["collapsed"] * (3 - asked)
-    for record in tuner.results().records[:asked]:
-        assert record.metrics["second_fcd"] == pytest.approx(2 * (record.score or 0))
-        assert record.flags == ("collapsed", "adversarial")
-        assert set(record.metrics) == {"fcd", "brightness", "second_fcd"}
-
-
-def test_finalists_are_asked_about_once(tmp_path: Path) -> None:
-    run_search(tmp_path, quality=Flagged(blobs()), finalists=1, epochs=1, eager=True)
-    quality = Flagged(blobs())
-    tuner = run_search(tmp_path, quality=quality, finalists=1, epochs=1, eager=True)
-    assert quality.asked == []
-    first = tuner.results().records
-    tuner = run_search(tmp_path, quality=quality, finalists=2, epochs=1, eager=True)
-    assert quality.asked == [True]  # the second best
-    assert [record.metrics.get("second_fcd") is not None for record in tuner.results().records] == [True, True]
-    assert tuner.results().records[0] == first[0]
-
-
-def test_a_failed_trial_is_no_finalist(tmp_path: Path) -> None:
-    quality = FullQuality(blobs())
-    tuner = run_search(tmp_path, quality=quality, baselines="all", max_trials=1, max_model_size=2000, eager=True)
-    assert list(tuner.results().trials().status) == ["COMPLETED", "FAILED", "FAILED"]
-    assert quality.asked == [False, True]
-
-
-@pytest.mark.parametrize(("fit_s", "max_time", "is_asked"), [(0.0, 60, True), (0.0, 40, False), (5.0, 60, False)])
-def test_the_second_opinion_takes_a_tenth_of_the_time_at_most(
-    fit_s: float, max_time: float, is_asked: bool, tmp_path: Path
-) -> None:
-    # Three finalists take about 4.5 seconds.
-    quality = FullQuality(blobs())
-    quality.second_fit_s = fit_s
-    tuner = make_tuner(tmp_path, quality=quality, max_trials=1, finalists=3, eager=True)
-    tuner.search(blobs(), epochs=1, max_time=max_time)
-    assert quality.asked == [False, *([True] if is_asked else [])]
+    assert best.executions[best.best_execution or 0].metrics == pytest.approx(scores, rel=1e-4, abs=1e-6)
 
 
 def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> None:
@@ -236,7 +202,7 @@ def test_scores_are_means_and_flags_those_of_every_training(tmp_path: Path) -> N
         def flags(self, scores: Any, count: int | None = None) -> tuple[str, ...]:
             return (("collapsed",), ("memorising", "collapsed"))[len(self.asked) - 1]
 
-    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, finalists=0, eager=True)
+    tuner = run_search(tmp_path, quality=Worse(blobs()), max_trials=1, executions_per_trial=2, eager=True)
     best = tuner.results().best
     both = [execution.metrics for execution in best.executions]
     assert [set(metrics) for metrics in both] == [{"fcd", "brightness"}] * 2
@@ -288,13 +254,12 @@ class Brightest(FullQuality):
 
 
 def test_more_can_be_better(tmp_path: Path) -> None:
-    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, finalists=1, epochs=3, eager=True)
+    tuner = run_search(tmp_path, quality=Brightest(blobs()), max_trials=3, epochs=3, eager=True)
     trials, history = tuner.results().trials(), tuner.results().history()
     assert list(trials.score) == sorted(trials.score, reverse=True)
     assert trials.score.nunique() == 3
     brightest = history.groupby("trial_id")["metric.brightness"].max()
     assert list(brightest[trials.trial_id]) == list(trials.score)
-    assert list(trials["metric.second_fcd"].notna()) == [True, False, False]
     assert tuner.results().config["objective"] == {"name": "brightness", "direction": "max"}
     assert tuner.oracle.get_best_trials(1)[0].trial_id == trials.trial_id[0]
     best = tuner.results().best
@@ -310,7 +275,7 @@ def test_coverage_as_the_objective(searched: GANTuner, digits: DataSplits, tmp_p
             quality=QualityEvaluator.load(searched.folder, objective=objective),
             max_trials=2,
             baselines="none",
-            finalists=1,
+            finalists=0,
             directory=tmp_path,
             project_name="coverage",
         )
@@ -394,6 +359,7 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
         ({"finalists": -1}, "finalists must be an integer from 0, but got -1"),
         ({"finalists": None}, "finalists must be an integer from 0, but got None"),
         ({"finalists": 1.0}, "finalists must be an integer from 0, but got 1.0"),
+        ({"finalist_seeds": 0}, "finalist_seeds must be an integer from 1, but got 0"),
         ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
         ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
         ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),

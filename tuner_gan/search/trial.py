@@ -90,6 +90,7 @@ class TrialRun:
         stop_at: float | None,
         max_time: float | None,
         max_epochs: int | None,
+        least_s: float = 0.0,
     ) -> TrialRecord:
         """Trains the trial's GAN from each seed.
 
@@ -101,6 +102,7 @@ class TrialRun:
             stop_at: `time.monotonic()` at which the search ends; None for never.
             max_time: seconds that each execution may train; None for no limit.
             max_epochs: that all executions together may train; None for no limit.
+            least_s: seconds that must be left of the search to begin another execution after the first.
 
         Returns:
             The record of the completed trial, as it was written.
@@ -119,6 +121,8 @@ class TrialRun:
             self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
             self._write(RUNNING)
             for seed in seeds:
+                if self._recorders and stop_at is not None and time.monotonic() + least_s >= stop_at:
+                    break
                 gan = self._build(build, seed, max_model_size)
                 ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
                 left = None if max_epochs is None else max_epochs - self._trained()
@@ -145,7 +149,7 @@ class TrialRun:
         except BaseException:  # Ctrl-C, or whatever else ends the process
             self._write(INTERRUPTED, "interrupted")
             raise
-        return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early())
+        return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early(len(seeds)))
 
     def _trained(self) -> int:
         """Epochs that the executions so far were trained."""
@@ -154,14 +158,18 @@ class TrialRun:
     def _is_pruned(self) -> bool:
         return self._recorders[-1].pruned
 
-    def _ended_early(self) -> str | None:
+    def _ended_early(self, executions: int) -> str | None:
         last = self._recorders[-1]
-        if last.last_epoch >= self.epochs.stop:
-            return None
         if last.pruned:
             return f"pruned after {last.last_epoch} of {self.epochs.stop} epochs"
-        cause = "its time limit" if last.out_of_time else "the limit of epochs" if last.out_of_epochs else "a callback"
-        return f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs"
+        reasons = []
+        if last.last_epoch < self.epochs.stop:
+            causes = {"its time limit": last.out_of_time, "the limit of epochs": last.out_of_epochs, "a callback": True}
+            cause = next(cause for cause, happened in causes.items() if happened)
+            reasons.append(f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs")
+        if len(self._recorders) < executions and not last.out_of_epochs:
+            reasons.append(f"there was time for {len(self._recorders)} of {executions} trainings")
+        return "; ".join(reasons) or None
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
         with self._times.spent_on("build_s"):

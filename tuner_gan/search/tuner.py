@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import hashlib
 import io
@@ -26,18 +25,15 @@ import tensorflow as tf
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
-from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.image_labels import check_class_indices
-from tuner_gan.quality.catalogue import CAS
 from tuner_gan.quality.evaluator import QualityEvaluator
-from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results import load
 from tuner_gan.results.checks import Value
-from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
+    FINALIST,
     INTERRUPTED,
     METRIC,
     PRUNED,
@@ -48,6 +44,7 @@ from tuner_gan.results.records import (
     write_record,
 )
 from tuner_gan.search.callbacks import first_rung, unwritable
+from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
@@ -63,12 +60,6 @@ if TYPE_CHECKING:
 
 ORACLE = "oracle.json"
 """KerasTuner's own state of the oracle."""
-FINALISTS_SHARE = 0.1
-"""Share of a search's time that its finalists' second opinion may take; where it takes more, it is left out."""
-SECONDS_A_FINALIST = 1.5
-"""That the second opinion takes for one of them, about."""
-WORTH_STARTING = 0.5
-"""Share of a trial's time limit that must be left to start another one."""
 
 
 class _BudgetSpentError(Exception):
@@ -100,8 +91,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions_per_trial: trainings of each trial, from different seeds; its score is their mean.
         seed: integer from 0, from which the seed of every trial and execution is derived.
         baselines: `"all"` to run the two corrected tutorials first, `"none"` not to.
-        finalists: best trials that a second classifier of another seed is asked about at the end of the search, for
-            the metrics `second_*` and the flag `adversarial`; 0 for none.
+        finalists: best trials that are trained again at the end of the search, from seeds that had no part in the
+            choice and for all epochs, and are ranked before all others by their mean; 0 for none. A second classifier
+            of another seed is asked about their generators, for the metrics `second_*` and the flag `adversarial`.
+        finalist_seeds: trainings of each finalist.
         directory: folder of projects.
         project_name: folder of this search in it.
         overwrite: whether to delete an earlier search of that name first.
@@ -138,6 +131,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         seed: int = 0,
         baselines: str = "all",
         finalists: int = 3,
+        finalist_seeds: int = 3,
         directory: str | Path | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
@@ -159,6 +153,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             ("executions_per_trial", executions_per_trial, 1),
             ("seed", seed, 0),
             ("finalists", finalists, 0),
+            ("finalist_seeds", finalist_seeds, 1),
             ("max_model_size", max_model_size, 1),
         ):
             if not (value is None and name in ("max_trials", "max_model_size")) and (
@@ -171,12 +166,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.seed = seed
         self.baselines = baselines
         self.finalists = finalists
+        self.finalist_seeds = finalist_seeds
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
-        self._stop_at: float | None = None
+        self._deadline: float | None = None  # of the whole search
+        self._stop_at: float | None = None  # of the trials, then of the finalists' trainings
         self._max_trial_time: float | None = None
         self._max_total_epochs: int | None = None
-        self._checks_finalists = self._teaches_finalists = False
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_project(self.folder)
@@ -362,11 +358,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 taken, too.
             y: labels of an array of images, integers [N] in 0..classes-1, for conditional GANs; None for any other.
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
-            max_time: seconds of the whole search, those of earlier runs in the same folder included; a trial that
-                runs at the end is scored as it is. None for no limit.
+            max_time: seconds of the whole search, those of earlier runs in the same folder included; what runs at the
+                end is scored as it is. About a third is kept for finalists: as many of them as can be trained from all
+                seeds, or one from as many seeds as can. None for no limit.
             max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
-                that runs at the end is scored as it is. None for no limit.
-            max_trial_time: seconds that one execution may train for; it is then scored as it is. None for no limit.
+                that runs at the end is scored as it is, and about a third is kept for finalists. None for no limit.
+            max_trial_time: seconds that one execution may train for; it is then scored as it is. Those of finalists may
+                take longer where time would be left otherwise. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`.
             verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
@@ -380,7 +378,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._check_search(images, epochs, max_time, max_trial_time, callbacks)
         if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
             raise ConfigError(f"max_total_epochs must be an integer from 1 or None, but got {max_total_epochs!r}.")
-        self._max_total_epochs = max_total_epochs
         labels = self._find_labels(x, y)
         data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
@@ -390,19 +387,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         with files.search_lock(self.folder), _plain_errors():
             with self._guard:
-                self._begin(data, epochs, max_time, spent)
+                self._begin(data, epochs, max_time, max_total_epochs, spent)
                 try:
-                    self._run_baselines(data, epochs, callbacks, verbose)
-                    super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
-                except _BudgetSpentError:
-                    pass
+                    with contextlib.suppress(_BudgetSpentError):
+                        self._run_baselines(data, epochs, callbacks, verbose)
+                        super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
+                    self._guard.check()
+                    self._max_total_epochs = max_total_epochs
+                    finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
                         self.oracle.release()
                     with contextlib.suppress(OSError):
                         self._write_elapsed()
                 self._guard.check()
-            self._check_finalists()
+            for record, names in finalists:
+                write_record(record.folder, ask(self.quality, record, names))
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
         if failed and len(failed) == len(results.records):
@@ -463,7 +463,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ConfigError("Expected labels of the training images, y, because the GANs are conditional.")
         return check_class_indices(y, len(x), classes)
 
-    def _begin(self, training: tuple[np.ndarray, ...], epochs: int, max_time: float | None, spent: float) -> None:
+    def _begin(
+        self,
+        training: tuple[np.ndarray, ...],
+        epochs: int,
+        max_time: float | None,
+        max_total_epochs: int | None,
+        spent: float,
+    ) -> None:
         # Another process may have searched here since this tuner was made.
         self._search = self._open_project(self.hypermodel, self.oracle)
         self.reload()
@@ -478,27 +485,27 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
         data |= {"train_fingerprint": fingerprint, "images": len(training[0])}
-        self._search["config"] = {
+        config = {
             "epochs": epochs,
             "max_trials": self.oracle.max_trials,
             "max_time": max_time,
             "executions_per_trial": self.executions_per_trial,
             "baselines": self.baselines,
             "finalists": self.finalists,
+            "finalist_seeds": self.finalist_seeds,
         }
+        if self._search["config"] != config:
+            self._search.pop(files.FINALISTS, None)  # they were chosen for another search
+        self._search["config"] = config
         self._started = time.monotonic() - spent
         self._elapsed_before = float(self._search["elapsed_s"])
-        self._stop_at = None if max_time is None else self._started + max_time - self._elapsed_before
-        self._checks_finalists = self.finalists > 0
-        self._teaches_finalists = self._checks_finalists and self.hypermodel.classes > 0
-        if self._stop_at is not None and max_time is not None and self.finalists:
-            seconds = self.quality.second_fit_s + self.finalists * SECONDS_A_FINALIST
-            self._checks_finalists = seconds <= FINALISTS_SHARE * max_time
-            if self._teaches_finalists:
-                taught = seconds + self.finalists * self.quality.cas_s
-                self._teaches_finalists = taught <= FINALISTS_SHARE * max_time
-                seconds = taught if self._teaches_finalists else seconds
-            self._stop_at -= seconds if self._checks_finalists else 0.0
+        self._deadline = None if max_time is None else self._started + max_time - self._elapsed_before
+        self._stop_at = self._deadline
+        if self._deadline is not None and max_time is not None and self._has_finalists():
+            self._stop_at = self._deadline - FINALISTS_SHARE * max_time
+        self._max_total_epochs = max_total_epochs
+        if max_total_epochs is not None and self._has_finalists():
+            self._max_total_epochs = max(1, round((1 - FINALISTS_SHARE) * max_total_epochs))
         if isinstance(self.oracle, OptunaOracle):
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
@@ -514,12 +521,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         for name in PRESETS:
             self.pre_create_trial()
             architecture = preset(name, self.hypermodel.image_shape, self.hypermodel.classes)
-
-            def build(architecture: GANArchitecture = architecture) -> GAN:
-                gan = GAN(architecture)
-                gan.compile()
-                return gan
-
             training = architecture.training
             values = {
                 "latent_dim": architecture.generator.latent_dim,
@@ -530,12 +531,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             }
             if self._finished(name, values, (COMPLETED, FAILED)) is not None:
                 continue
+            self._forget_finalists()
             # A baseline that fails is a row of the table like any other; the search goes on.
             with contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 self._run(
                     TrialRecord(self._trial_folder(name), name, RUNNING, "baseline"),
                     functools.partial(dict, values),
-                    build,
+                    functools.partial(make_gan, architecture),
                     GAN.fit,
                     data,
                     range(epochs),
@@ -543,25 +545,90 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     verbose,
                 )
 
-    def _check_finalists(self) -> None:
-        """Asks the second classifier about the best trials that it has not seen yet, and has them teach a third one."""
-        if not self._checks_finalists:
-            return
-        wanted = {*self.quality.second_metrics, *((CAS,) if self._teaches_finalists else ())}
-        for record in [one for one in self.results().records if one.status == COMPLETED][: self.finalists]:
-            if wanted <= record.metrics.keys():
-                continue
-            generator = load_generator(record.folder / files.GENERATOR)
-            scores = self.quality.evaluate(generator, second=True)
-            found = self.quality.flags(scores)
-            if CAS in wanted:
-                scores[CAS] = self.quality.cas(generator)
-            record = dataclasses.replace(
-                record,
-                metrics={**record.metrics, **{name: scores[name] for name in scores if name in wanted}},
-                flags=tuple(flag for flag in FLAGS if flag in found or flag in record.flags),
-            )
-            write_record(record.folder, record)
+    def _has_finalists(self) -> bool:
+        return self.finalists > 0 and not self._is_shared()
+
+    def _run_finalists(
+        self, data: tuple[np.ndarray, ...], epochs: int, max_time: float | None, callbacks: Any, verbose: int
+    ) -> list[tuple[TrialRecord, frozenset[str]]]:
+        """Trains the best trials again, from fresh seeds.
+
+        Returns:
+            The finalists that the second classifier has not seen yet, and the scores that it is to give.
+        """
+        if not self._has_finalists():
+            return []
+        if isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle):
+            epochs = self.oracle.max_epochs
+        final = FinalRound(
+            self.quality,
+            count=self.finalists,
+            seeds=self.finalist_seeds,
+            epochs=epochs,
+            conditional=self.hypermodel.classes > 0,
+            max_time=max_time,
+            max_trial_time=self._max_trial_time,
+        )
+        trials = self._choose_finalists(final)
+        questions = final.questions(len(trials))
+        if self._deadline is not None:
+            self._stop_at = self._deadline - questions.seconds
+        waiting = [trial for trial in trials if not self._is_trained(final, trial)]
+        self._max_trial_time = final.limit(waiting, _until(self._stop_at))
+        for trial in waiting:
+            self._guard.check()
+            left = _until(self._stop_at)
+            least = WORTH_STARTING * final.training_s(trial)
+            # With the time of less than one training, the best trial is trained for as long as there is.
+            if self._epochs_left() == 0 or (left is not None and left <= (0.0 if trial is trials[0] else least)):
+                break
+            build, fit = repeat(self.hypermodel, trial)
+            trial_id = finalist_id(trial)
+            with contextlib.suppress(keras_tuner.errors.FailedTrialError):
+                self._run(
+                    TrialRecord(self._trial_folder(trial_id), trial_id, RUNNING, FINALIST),
+                    functools.partial(dict, trial.hyperparameters),
+                    build,
+                    fit,
+                    data,
+                    range(epochs),
+                    callbacks,
+                    verbose,
+                    executions=self.finalist_seeds,
+                    least_s=least,
+                )
+            self._write_elapsed()
+        records = [self._finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
+        return [
+            (record, questions.names)
+            for record in records
+            if record is not None and not questions.names <= record.metrics.keys()
+        ]
+
+    def _choose_finalists(self, final: FinalRound) -> list[TrialRecord]:
+        """Chooses them once: what goes on after an interruption goes on with the same."""
+        ranked = self.results().records
+        completed = {trial.trial_id: trial for trial in ranked if trial.status == COMPLETED}
+        stored = self._search.get(files.FINALISTS)
+        if isinstance(stored, list) and all(trial_id in completed for trial_id in stored):
+            return [completed[trial_id] for trial_id in stored]
+        trials = final.choose(ranked, functools.partial(self._is_trained, final), _until(self._deadline))
+        self._search[files.FINALISTS] = [trial.trial_id for trial in trials]
+        self._write_elapsed()
+        return trials
+
+    def _is_trained(self, final: FinalRound, trial: TrialRecord) -> bool:
+        """Tells whether a trial has been trained again; with more seeds and time than then, it is trained anew."""
+        record = self._finished(finalist_id(trial), trial.hyperparameters, (COMPLETED, FAILED))
+        if record is None:
+            return False
+        enough = record.status == FAILED or len(record.executions) >= self.finalist_seeds
+        return enough or not final.fits([trial], 1, _until(self._deadline))
+
+    def _forget_finalists(self) -> None:
+        """Lets finalists be chosen anew, because a trial begins that may be better."""
+        if self._search.pop(files.FINALISTS, None) is not None:
+            self._write_elapsed()
 
     def _is_shared(self) -> bool:
         """Tells whether KerasTuner's chief and workers share this search (the KERASTUNER_* variables)."""
@@ -597,6 +664,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Saves that the trial has begun, so that it is run again when this process is killed."""
         self.save()
+        self._forget_finalists()
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Tells the oracle, and saves."""
@@ -698,9 +766,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int,
         report: Callable[[float, int, int | None], bool] | None = None,
+        *,
+        executions: int | None = None,
+        least_s: float = 0.0,
     ) -> TrialRecord:
         run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan, report)
-        seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
+        seeds = [
+            self._execution_seed(record.trial_id, index) for index in range(executions or self.executions_per_trial)
+        ]
         strategy = self.distribution_strategy
 
         def build_in_scope() -> GAN:
@@ -723,6 +796,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 stop_at=self._stop_at,
                 max_time=self._max_trial_time,
                 max_epochs=self._epochs_left(),
+                least_s=least_s,
             )
         finally:
             self._gan = run.gan
@@ -744,7 +818,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
         """Loads the best trials' GANs, best first, with the averaged generator of their best epoch.
 
-        Only trials with a score count, baselines among them; there may be fewer than `num_models`.
+        Only trials with a score count, baselines and finalists among them; there may be fewer than `num_models`.
 
         Raises:
             SelectionError: there is no trial with a score.
@@ -768,6 +842,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         from tuner_gan.results.export import export
 
         return export(self.folder, trial_id, directory)
+
+
+def _until(moment: float | None) -> float | None:
+    """Seconds from now to a moment of the monotonic clock."""
+    return None if moment is None else moment - time.monotonic()
 
 
 @contextlib.contextmanager

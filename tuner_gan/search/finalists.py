@@ -1,0 +1,210 @@
+"""Finalists: the best trials of a search, trained again from fresh seeds and judged in full.
+
+The best of many scores is a lucky one as well. The mean over seeds that had no part in the choice is not.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import math
+import statistics
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from tuner_gan import files
+from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
+from tuner_gan.quality.catalogue import CAS
+from tuner_gan.quality.evaluator import QualityEvaluator
+from tuner_gan.quality.guards import FLAGS
+from tuner_gan.results.export import load_generator
+from tuner_gan.results.records import COMPLETED, FINALIST, TrialRecord
+from tuner_gan.search.hypermodel import GANHyperModel
+
+FINALISTS_SHARE = 0.35
+"""Share of a search's time that is kept for its finalists."""
+QUESTIONS_SHARE = 0.1
+"""Share of a search's time that the second opinion on them may take; where it takes more, it is left out."""
+SECONDS_A_FINALIST = 1.5
+"""That the second opinion takes for one of them, about."""
+WORTH_STARTING = 0.5
+"""Share of the time of a training that must be left to start another one."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What finalists are asked beyond the scores of every trial.
+
+    Attributes:
+        names: of the scores that answer; none where asking takes too long.
+        seconds: that asking takes, about.
+    """
+
+    names: frozenset[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FinalRound:
+    """Which trials are finalists, and how their trainings share the time that is left.
+
+    Attributes:
+        quality: what scores them; it knows how long its questions take.
+        count: finalists at most.
+        seeds: trainings of each.
+        epochs: of each training.
+        conditional: whether they make classes, and so can teach a classifier (`cas`).
+        max_time: seconds of the whole search; None for no limit.
+        max_trial_time: seconds that a training of a trial may take; None for no limit.
+    """
+
+    quality: QualityEvaluator
+    count: int
+    seeds: int
+    epochs: int
+    conditional: bool
+    max_time: float | None
+    max_trial_time: float | None
+
+    def choose(
+        self, ranked: Iterable[TrialRecord], is_trained: Callable[[TrialRecord], bool], left: float | None
+    ) -> list[TrialRecord]:
+        """Chooses the best completed trials, as many as can be trained from all seeds, but one at least.
+
+        Args:
+            ranked: every trial of the search, best first.
+            is_trained: tells of which trials there is a finalist already.
+            left: seconds until the search ends; None for no limit.
+        """
+        chosen = [trial for trial in ranked if trial.status == COMPLETED and trial.origin != FINALIST][: self.count]
+        while len(chosen) > 1 and not self.fits(
+            [trial for trial in chosen if not is_trained(trial)], len(chosen), left
+        ):
+            chosen.pop()
+        return chosen
+
+    def fits(self, trials: Sequence[TrialRecord], asked: int, left: float | None) -> bool:
+        """Tells whether there is time to train these trials from all seeds, and to ask about so many finalists."""
+        return left is None or self._trainings_s(trials) + self.questions(asked).seconds <= left
+
+    def training_s(self, trial: TrialRecord) -> float:
+        """Seconds that a training of all epochs takes, about: as long as those of the trial that it repeats.
+
+        A trial whose time was over, or to which Hyperband gave fewer epochs, says how long an epoch takes.
+        """
+        each = max(0.001, (trial.duration_s or 0.0) / max(1, len(trial.executions)))
+        epochs = statistics.fmean([one.epochs or self.epochs for one in trial.executions] or [self.epochs])
+        whole = each * max(1.0, self.epochs / epochs)
+        return whole if self.max_trial_time is None else min(whole, max(each, self.max_trial_time))
+
+    def limit(self, trials: Sequence[TrialRecord], left: float | None) -> float | None:
+        """Seconds that each training of these finalists may take; None for no limit.
+
+        It is that of a trial. What would be left of the search's time is shared out evenly on top, because a training
+        that is stopped by its limit has a use for it.
+
+        Args:
+            trials: that are still to be trained again.
+            left: seconds for all of that; None for no limit.
+        """
+        if self.max_trial_time is None or left is None or not trials:
+            return self.max_trial_time
+        each = self._trainings_s(trials) / (len(trials) * self.seeds)
+        # The last one may be cut, but not below the share that makes it worth starting.
+        trainings = min(len(trials) * self.seeds, max(1, math.floor(left / each + 1 - WORTH_STARTING)))
+        return self.max_trial_time + max(0.0, left - trainings * each) / trainings
+
+    def questions(self, count: int) -> Questions:
+        """What so many finalists are asked: as much as a tenth of the search's time allows."""
+        most = math.inf if self.max_time is None else QUESTIONS_SHARE * self.max_time
+        seconds = self.quality.second_fit_s + count * SECONDS_A_FINALIST
+        if count == 0 or seconds > most:
+            return Questions(frozenset(), 0.0)
+        names = frozenset(self.quality.second_metrics)
+        if self.conditional:
+            taught = seconds + count * self.quality.cas_s
+            if taught <= most:
+                return Questions(names | {CAS}, taught)
+        return Questions(names, seconds)
+
+    def _trainings_s(self, trials: Sequence[TrialRecord]) -> float:
+        return self.seeds * sum(self.training_s(trial) for trial in trials)
+
+
+def finalist_id(trial: TrialRecord) -> str:
+    """The id of the trial that repeats this one."""
+    return f"{files.FINALIST_PREFIX}{trial.trial_id}"
+
+
+def repeat(hypermodel: GANHyperModel, trial: TrialRecord) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+    """Makes what builds and what fits the GAN of a trial once more.
+
+    The architecture is the stored one, whatever the search space has become. A `build` or `fit` of the user's does
+    with it what it did in the trial, for which it gets the trial's hyperparameters.
+
+    Args:
+        hypermodel: of the search.
+        trial: its record; a baseline was no work of the hypermodel.
+    """
+    space = _StoredArchitecture(trial.folder / files.ARCHITECTURE)
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(trial.hyperparameters)
+    if trial.origin == "baseline":
+        return lambda: make_gan(space.sample(hp)), GAN.fit
+    again = copy.copy(hypermodel)
+    again.search_space = space
+    # KerasTuner binds `build` to the object that it was made for, so the copy's own is called by its class.
+    return functools.partial(type(again).build, again, hp), functools.partial(again.fit, hp)
+
+
+def make_gan(architecture: GANArchitecture) -> GAN:
+    """Builds and compiles the GAN of an architecture."""
+    gan = GAN(architecture)
+    gan.compile()
+    return gan
+
+
+class _StoredArchitecture:
+    """A search space of one point: what a trial has on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+        return GANArchitecture.from_json(files.read_json(self._path))
+
+
+def ask(quality: QualityEvaluator, record: TrialRecord, names: Collection[str]) -> TrialRecord:
+    """Asks the second classifier about a finalist's generator, and has it teach a third one.
+
+    Args:
+        quality: whose second classifier is asked.
+        record: of the finalist; its generator is that of its best execution.
+        names: of the scores wanted.
+
+    Returns:
+        The record with these scores, which are the best execution's, and with the flags that they raise.
+    """
+    generator = load_generator(record.folder / files.GENERATOR)
+    scores = quality.evaluate(generator, second=True)
+    found = quality.flags(scores)
+    if CAS in names:
+        scores[CAS] = quality.cas(generator)
+    answers = {name: value for name, value in scores.items() if name in names}
+    return dataclasses.replace(
+        record,
+        metrics={**record.metrics, **answers},
+        flags=tuple(flag for flag in FLAGS if flag in found or flag in record.flags),
+        executions=tuple(
+            dataclasses.replace(one, metrics={**one.metrics, **answers})
+            if one.execution == record.best_execution
+            else one
+            for one in record.executions
+        ),
+    )
