@@ -35,7 +35,7 @@ from tuner_gan.results import load
 from tuner_gan.results.checks import Value
 from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json, write_record
-from tuner_gan.search.callbacks import unwritable
+from tuner_gan.search.callbacks import fatal_when_unwritable, unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracles import make_oracle
@@ -53,8 +53,10 @@ FINALISTS_SHARE = 0.1
 """Share of a search's time that its finalists' second opinion may take; where it takes more, it is left out."""
 SECONDS_A_FINALIST = 1.5
 """That the second opinion takes for one of them, about."""
+SECONDS_TO_NOTE = 5.0
+"""Of the search's time that a process may lose which is killed in the middle of a trial, and an epoch's."""
 WORTH_STARTING = 0.5
-"""Share of a trial's time limit that must be left to start another one."""
+"""Share of a trial's time limit that must be left to start another one, but not to go on with one."""
 
 
 class _OutOfTimeError(Exception):
@@ -66,7 +68,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     Every trial is trained, scored at rungs with the same classifier, reference and latents, and written to
     `directory/project_name/trial_ID/` while it runs. The same call on the same folder goes on where an earlier
-    one ended, however it ended.
+    one ended, however it ended: a trial that was interrupted, after the last epoch that it finished.
 
     Args:
         hypermodel: what builds the GAN of a trial.
@@ -291,7 +293,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 runs at the end is scored as it is. None for no limit.
             max_trial_time: seconds that one execution may train for; it is then scored as it is. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier.
-            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`.
+            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
+                that goes on after an interruption gets new copies, which have not seen its earlier epochs.
             verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
 
         Raises:
@@ -419,7 +422,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._stop_at -= seconds if self._checks_finalists else 0.0
         self._write_elapsed()
 
+    def _note_elapsed(self) -> None:
+        if not self._is_worker() and time.monotonic() - self._noted >= SECONDS_TO_NOTE:
+            with fatal_when_unwritable():
+                self._write_elapsed()
+
     def _write_elapsed(self) -> None:
+        self._noted = time.monotonic()
         self._search["elapsed_s"] = round(self._elapsed_before + time.monotonic() - self._started, 3)
         files.write_json(self.folder / files.SEARCH, self._search)
 
@@ -488,7 +497,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._guard.check()
         if self._stop_at is None:
             return
-        least = 0.0 if self._max_trial_time is None else WORTH_STARTING * self._max_trial_time
+        goes_on = any(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}"))  # deleted when a trial ends
+        least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
             raise _OutOfTimeError
 
@@ -556,7 +566,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 return self.hypermodel.fit(hp, gan, *args, **kwargs)
 
             record = self._run(
-                TrialRecord(self._trial_folder(trial.trial_id), trial.trial_id, RUNNING, "search"),
+                TrialRecord(
+                    self._trial_folder(trial.trial_id),
+                    trial.trial_id,
+                    RUNNING,
+                    "search",
+                    promoted_from=hp.values.get("tuner/trial_id"),
+                ),
                 lambda: active_values(hp),
                 build,
                 fit,
@@ -576,6 +592,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         with contextlib.suppress(ProjectError):
             record = TrialRecord.from_json(read_json(path), path.parent)
             if record.status in statuses and hyperparameters.items() <= record.hyperparameters.items():
+                (path.parent / files.CHECKPOINT).unlink(missing_ok=True)  # killed just before that
                 return record
         return None
 
@@ -608,7 +625,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     gan,
                     *data,
                     epochs=epochs.stop,
-                    initial_epoch=epochs.start,
+                    initial_epoch=recorder.initial_epoch,
                     callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
                     verbose=verbose,
                 ),
@@ -621,7 +638,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._gan = run.gan
 
     def _interrupter(self) -> keras.callbacks.Callback:
-        return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self._guard.check())
+        """Hears Ctrl-C after each batch, and notes the search's time now and then, in case the process is killed."""
+        return keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: self._guard.check(),
+            on_epoch_end=lambda epoch, logs: self._note_elapsed(),
+        )
 
     def _execution_seed(self, trial_id: str, execution: int) -> int:
         """Derives a seed below 2**31, the same for the same search seed, trial and execution."""
