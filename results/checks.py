@@ -75,6 +75,13 @@ def as_number(value: Any) -> float:
     return number
 
 
+def as_truth(value: Any) -> bool:
+    """True or false; no number is one."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 def as_text(value: Any) -> str:
     """Text."""
     if not isinstance(value, str):

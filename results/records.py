@@ -27,6 +27,7 @@ from tuner_gan.results.checks import (
     as_text,
     as_texts,
     as_time,
+    as_truth,
     as_values,
     one_of,
     read_key,
@@ -99,6 +100,7 @@ class ExecutionRecord:
         eval_s: seconds of all scoring, at rungs and of the best epoch after the training.
         save_s: seconds to make and write generators, samples, history, state and records, but for the trial's last
             record, which cannot tell its own.
+        finished: whether it was trained and scored to its end, so that it need not be run again.
     """
 
     execution: int
@@ -112,6 +114,7 @@ class ExecutionRecord:
     eval_s: float | None = None
     save_s: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    finished: bool | None = None
 
     @classmethod
     def from_json(cls, value: object) -> ExecutionRecord:
@@ -120,7 +123,7 @@ class ExecutionRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type.
         """
-        raw = {**dict.fromkeys(TIMES), **as_object(value)}
+        raw = {"finished": None, **dict.fromkeys(TIMES), **as_object(value)}
         return cls(
             execution=read_key(raw, "execution", as_integer),
             seed=read_key(raw, "seed", as_integer, optional=True),
@@ -130,6 +133,7 @@ class ExecutionRecord:
             duration_s=read_key(raw, "duration_s", as_number, optional=True),
             **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
+            finished=read_key(raw, "finished", as_truth, optional=True),
         )
 
 
@@ -149,6 +153,8 @@ class TrialRecord:
         started_at: ISO 8601 with a time zone.
         build_s, compile_s, eval_s, save_s: seconds, sums over the executions that tell; see `ExecutionRecord`.
         hyperparameters: the active ones only.
+        planned_epochs: what it was to be trained to, counted from the start; it may have ended earlier.
+        promoted_from: id of the trial whose last state it went on from; None for a trial that began at the start.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
         classes: of a conditional generator, that of the best execution; empty for any other.
@@ -170,6 +176,8 @@ class TrialRecord:
     eval_s: float | None = None
     save_s: float | None = None
     seed: int | None = None
+    planned_epochs: int | None = None
+    promoted_from: str | None = None
     generator_params: int | None = None
     discriminator_params: int | None = None
     hyperparameters: Mapping[str, Value] = field(default_factory=dict)
@@ -186,8 +194,9 @@ class TrialRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
         """
-        # A record of an earlier version has neither flags nor classes nor these times.
-        raw = {"flags": None, "classes": None, **dict.fromkeys(TIMES), **as_object(value)}
+        # A record of an earlier version has none of these.
+        newer = ("flags", "classes", "planned_epochs", "promoted_from", *TIMES)
+        raw = {**dict.fromkeys(newer), **as_object(value)}
         record = cls(
             folder=folder,
             trial_id=read_key(raw, "trial_id", as_text),
@@ -202,6 +211,8 @@ class TrialRecord:
             duration_s=read_key(raw, "duration_s", as_number, optional=True),
             **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
             seed=read_key(raw, "seed", as_integer, optional=True),
+            planned_epochs=read_key(raw, "planned_epochs", as_integer, optional=True),
+            promoted_from=read_key(raw, "promoted_from", as_text, optional=True),
             generator_params=read_key(raw, "generator_params", as_integer, optional=True),
             discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
             hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},

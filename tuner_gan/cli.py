@@ -32,8 +32,8 @@ WIDE = 140
 """Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and SIGTERM, as shells have them: 128 + the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line; None for the process's own.
 
     Returns:
-        The exit code: 0; 2 for bad input; 3 when every trial failed; 130 after Ctrl-C.
+        The exit code: 0; 2 for bad input; 3 when every trial failed; 130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TunerGANError as error:
         print(f"tuner-gan: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("tuner-gan: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _signal_code(error)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -64,6 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = "" if error.filename2 is None and error.filename is None else f"{error.filename2 or error.filename}: "
         print(f"tuner-gan: error: {where}{error.strerror or error}.", file=sys.stderr)
         return ProjectError.exit_code
+
+
+def _signal_code(interrupt: KeyboardInterrupt) -> int:
+    from tuner_gan.search.interrupts import Terminated
+
+    return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -310,7 +316,7 @@ def _describe_quality(quality: QualityEvaluator) -> str:
 
 
 def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Console, started: float) -> int:
-    """Searches under a live view; returns 0, or 130 when Ctrl-C ended it."""
+    """Searches under a live view; returns 0, or the exit code of the signal that ended it."""
     from tuner_gan.results.live import LiveView
     from tuner_gan.search_spaces.presets import PRESETS
 
@@ -333,9 +339,9 @@ def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Conso
                 max_trial_time=config.trial_seconds,
                 spent=time.monotonic() - started,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         console.print("Interrupted. The same command goes on from here.", highlight=False)
-        return INTERRUPTED
+        return _signal_code(error)
     return 0
 
 

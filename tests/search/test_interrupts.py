@@ -1,4 +1,4 @@
-"""Ctrl-C is held back until it can do no harm, and never lost."""
+"""Ctrl-C and SIGTERM are held back until they can do no harm, and never lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tuner_gan.search.interrupts import InterruptGuard
+from tuner_gan.search.interrupts import InterruptGuard, Terminated
 
 
 def test_ctrl_c_waits_for_the_check() -> None:
@@ -18,6 +18,39 @@ def test_ctrl_c_waits_for_the_check() -> None:
         with pytest.raises(KeyboardInterrupt):
             guard.check()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_sigterm_waits_for_the_check_and_says_that_it_was_not_ctrl_c() -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with InterruptGuard() as guard:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Terminated):
+            guard.check()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("first", "second"), [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_of_the_other_kind_does_not_wait(first: signal.Signals, second: signal.Signals) -> None:
+    with InterruptGuard():
+        signal.raise_signal(first)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            signal.raise_signal(second)
+    assert (caught.type is Terminated) == (second == signal.SIGTERM)
+
+
+def test_sigterm_alone_has_another_handler() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with InterruptGuard() as guard:
+            signal.raise_signal(signal.SIGTERM)
+            guard.check()
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                guard.check()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
 
 
 def test_inside_a_destructor_it_is_not_lost() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,8 +159,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         # A subclass may hold anything in its step.
         if not type(self) is type(fresh) is GAN or self._step_constants() != fresh._step_constants():
             return False
-        for mine, theirs in zip(self._state(), fresh._state(), strict=True):
-            mine.assign(theirs)
+        self.set_state(fresh._state_variables())
         self.architecture, self.seed = fresh.architecture, fresh.seed
         return True
 
@@ -178,12 +178,27 @@ class GAN(keras.Model):  # type: ignore[misc]
         settings = [self._xla, self.run_eagerly, self.steps_per_execution, self.dtype_policy.name]
         return [architecture, optimizers, trained, settings]
 
-    def _state(self) -> list[Any]:
-        networks = self.generator, self.discriminator, self.ema_generator
-        optimizers = self.generator_optimizer, self.discriminator_optimizer
-        kept = [variable for part in (*networks, *optimizers) for variable in part.variables]
-        share = [] if self.augmentation_share is None else [self.augmentation_share]
-        return [*kept, self.steps, *share, self.seed_generator.state]
+    def get_state(self) -> list[np.ndarray]:
+        """Returns all that training changes: weights, average, optimizers, counts and every random state.
+
+        Keras's own files of weights leave out the random states of layers, such as that of dropout.
+        """
+        return [np.array(variable) for variable in self._state_variables()]
+
+    def set_state(self, state: Sequence[Any]) -> None:
+        """Goes back to what `get_state` returned, of a GAN of the same architecture, compiled alike.
+
+        Raises:
+            ValueError: it is of another one; nothing was changed.
+        """
+        variables = self._state_variables()
+        if [tuple(variable.shape) for variable in variables] != [tuple(value.shape) for value in state]:
+            raise ValueError("the state is of another GAN")
+        for variable, value in zip(variables, state, strict=True):
+            variable.assign(value)
+
+    def _state_variables(self) -> list[Any]:
+        return [*self.variables, *self.generator_optimizer.variables, *self.discriminator_optimizer.variables]
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns both optimizers as configuration."""
@@ -412,9 +427,9 @@ class GAN(keras.Model):  # type: ignore[misc]
             if len(x) < critic_steps:
                 raise ConfigError(f"images must be at least critic_steps={critic_steps}, but got {len(x)}.")
             batch_size = min(batch_size or self.architecture.training.batch_size, len(x) // critic_steps)
-            steps = (epochs - kwargs.get("initial_epoch", 0)) * (len(x) // (critic_steps * batch_size))
             if self._xla == "auto":
-                self._set_xla(self._xla_pays(steps))
+                # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
+                self._set_xla(self._xla_pays(epochs * (len(x) // (critic_steps * batch_size))))
             x, y = self._batches(x, labels, critic_steps * batch_size), None
         if isinstance(x, tf.data.Dataset):
             kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
@@ -445,28 +460,38 @@ class GAN(keras.Model):  # type: ignore[misc]
             self.train_function = None  # traced for the other
 
     def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
-        order_seed, latent_seed = np.random.SeedSequence([self.seed, int(self.steps)]).generate_state(2).tolist()
+        """One epoch's batches; order and latents follow from the seed and the steps before that epoch alone.
+
+        So a training that goes on, from saved weights or in another process, sees what it would have seen.
+        """
+        order_seed, latent_seed = np.random.SeedSequence(self.seed).generate_state(2).tolist()
         options = tf.data.Options()
         # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
         options.autotune.enabled = False
         options.deterministic = True
-        chosen = (
-            tf.data.Dataset.range(len(images))
-            .shuffle(len(images), seed=order_seed)
-            .batch(batch_size, drop_remainder=True)
-        )
-        # Latents are drawn here, because in a step compiled by XLA they would take a tenth of its time on a CPU.
-        seeds = tf.data.Dataset.random(seed=latent_seed, rerandomize_each_iteration=True).batch(2)
-        shape = (batch_size, self.architecture.generator.latent_dim)
+        kinds = [images.dtype, np.dtype(np.int64)] + ([] if labels is None else [labels.dtype])
+        first, order = 0, np.arange(len(images))
 
-        def batch(indices: Any, seed: Any) -> dict[str, Any]:
+        def take(index: np.int64) -> list[np.ndarray]:
+            nonlocal first, order
+            if index == 0:
+                first = int(self.steps)
+                order = np.random.default_rng([order_seed, first]).permutation(len(images))
+            chosen = order[index * batch_size : (index + 1) * batch_size]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
-            real = tf.numpy_function(images.__getitem__, [indices], images.dtype)
-            real = tf.ensure_shape(real, (batch_size, *images.shape[1:]))
-            made = {"images": real, "latents": tf.random.stateless_normal(shape, seed)}
-            return made if labels is None else {**made, "labels": tf.gather(labels, indices)}
+            taken = [images[chosen], np.array([latent_seed, first + index], np.int64)]
+            return taken if labels is None else [*taken, labels[chosen]]
 
-        return tf.data.Dataset.zip(chosen, seeds).map(batch).prefetch(PREFETCHED).with_options(options)
+        def batch(index: Any) -> dict[str, Any]:
+            real, seed, *rest = tf.numpy_function(take, [index], kinds)
+            real = tf.ensure_shape(real, (batch_size, *images.shape[1:]))
+            # Latents are drawn here, because in a step compiled by XLA they would take a tenth of its time on a CPU.
+            shape = (batch_size, self.architecture.generator.latent_dim)
+            made = {"images": real, "latents": tf.random.stateless_normal(shape, tf.ensure_shape(seed, (2,)))}
+            return {**made, "labels": tf.ensure_shape(rest[0], (batch_size,))} if rest else made
+
+        # In order, one at a time: the first batch of an epoch fixes the others' order.
+        return tf.data.Dataset.range(len(images) // batch_size).map(batch).prefetch(PREFETCHED).with_options(options)
 
     def generate(
         self, n: int, seed: int | None = None, batch_size: int = 256, labels: npt.ArrayLike | None = None

@@ -20,8 +20,10 @@ from tuner_gan import files
 from tuner_gan.errors import DegenerateError, ProjectError
 from tuner_gan.images import sample_images, save_grid
 from tuner_gan.results.records import ClassRecord, ExecutionRecord
+from tuner_gan.search.checkpoint import Checkpoint, Progress, check_room
 
 if TYPE_CHECKING:
+    from tuner_gan.gan.model import GAN
     from tuner_gan.quality.evaluator import QualityEvaluator
 
 SCORINGS = 10
@@ -61,21 +63,29 @@ class ExecutionTimes:
 class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Scores one execution at its rungs, guards it against divergence and writes what it finds.
 
-    After each epoch the rows of this execution are in `rows`; at each rung that is the best so far and beats
-    `best_elsewhere`, generator and samples are written to the trial's folder.
+    After each epoch the rows of this execution are in `rows`, and a checkpoint is written that `restore` goes on from;
+    at each rung that is the best so far and beats `best_elsewhere`, generator and samples are written to the trial's
+    folder.
 
     Args:
         folder: the trial's folder.
         quality: what scores the averaged generator.
         execution: which training of the trial this is, from 0.
         seed: the seed that it was trained from.
-        epochs: the last epoch of this training, counted from the trial's start.
+        epochs: first and last epoch of this training, from 0, the last excluded.
         earlier_rows: rows of history.csv that other executions of the trial wrote.
         best_elsewhere: the best score of the trial's other executions; None for none.
-        stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
-        last: epoch after which training ends and is scored as it is, though `epochs` were asked for; None for those.
         times: where this execution's seconds are added up; it has those of building already.
+        trial_started: `time.monotonic()` when the trial began, earlier by the seconds that it took before this process.
         prune: asked at each rung but the last, with its epoch and the best score so far, whether to end the training.
+
+    Attributes:
+        stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
+        last: epoch after which it does so, too; None for that of `epochs`.
+        initial_epoch: epoch that the training begins at or, restored, goes on from.
+        seconds_before: that this execution was trained for before this process.
+        ended: whether a restored execution had been stopped before its last epoch.
+        finished: whether it has all its scores; the owner's to set.
     """
 
     def __init__(
@@ -85,12 +95,11 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         execution: int,
         seed: int,
-        epochs: int,
+        epochs: range,
         earlier_rows: list[dict[str, Any]],
         best_elsewhere: float | None,
-        stop_at: float | None,
-        last: int | None,
         times: ExecutionTimes,
+        trial_started: float,
         prune: Callable[[int, float], bool],
     ) -> None:
         super().__init__()
@@ -98,8 +107,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.quality = quality
         self.execution = execution
         self.seed = seed
-        self.epochs = epochs
-        self.stop_at = stop_at
+        self.epochs = epochs.stop
+        self.initial_epoch = epochs.start
+        self.stop_at: float | None = None
         self.times = times
         self.rows = list(earlier_rows)
         self.best_score: float | None = None
@@ -110,24 +120,80 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.last_epoch = 0
         self.out_of_time = False
         self.out_of_epochs = False
-        self._last = last
         self.pruned = False
+        self.last: int | None = None
+        self.seconds_before = 0.0
+        self.ended = False
+        self.finished = False
         self._prune = prune
-        self._one_class = 0  # rungs in a row
+        self._first_epoch = epochs.start
+        self._trial_started = trial_started
+        self._heard = False  # of a batch
         self._best_elsewhere = best_elsewhere
         self._latest: dict[str, float] = {}
         self._best_weights: list[Any] = []
         self._started = time.monotonic()
         self._seconds = 0.0
 
+    def restore(self, checkpoint: Checkpoint, gan: GAN) -> None:
+        """Goes on from a checkpoint: the next epoch, and all after it, are those of an uninterrupted training.
+
+        Raises:
+            ValueError: it is of another GAN; nothing was changed.
+        """
+        gan.set_state(checkpoint.state)
+        self.set_model(gan)
+        progress = checkpoint.progress
+        self.initial_epoch = self.last_epoch = progress.last_epoch
+        self.seconds_before = self._seconds = progress.seconds
+        for name, seconds in progress.times.items():
+            if seconds is not None:
+                setattr(self.times, name, (getattr(self.times, name) or 0.0) + seconds)
+        self.best_score, self.best_epoch = progress.best_score, progress.best_epoch
+        self.best_metrics, self._latest = progress.best_metrics, progress.latest
+        self.ended, self.out_of_time, self.pruned = progress.ended, progress.out_of_time, progress.pruned
+        self._best_weights = list(checkpoint.best) or gan.ema_generator.get_weights()
+        if self.is_best_of_trial():
+            # The process may have ended before these files were written.
+            last = gan.ema_generator.get_weights()
+            gan.ema_generator.set_weights(self._best_weights)
+            self._write_best()
+            gan.ema_generator.set_weights(last)
+
+    def _write_checkpoint(self) -> None:
+        progress = Progress(
+            execution=self.execution,
+            seed=self.seed,
+            first_epoch=self._first_epoch,
+            last_epoch=self.last_epoch,
+            ended=bool(self.model.stop_training),
+            out_of_time=self.out_of_time,
+            pruned=self.pruned,
+            seconds=self._seconds,
+            trial_s=time.monotonic() - self._trial_started,
+            times=dict(vars(self.times)),
+            best_score=self.best_score,
+            best_epoch=self.best_epoch,
+            best_metrics=self.best_metrics,
+            latest=self._latest,
+        )
+        best = [] if self.best_epoch == self.last_epoch else self._best_weights
+        with self.times.spent_on("save_s"), fatal_when_unwritable():
+            check_room(self.folder, self.model)
+            Checkpoint(progress, self.model.get_state(), best).write(self.folder / files.CHECKPOINT)
+        self.ended = progress.ended
+
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Stops the clock."""
-        self._seconds = time.monotonic() - self._started
+        """Stops the clock, and notes if a callback ended the training."""
+        self._seconds = self.seconds_before + time.monotonic() - self._started
+        if self.model.stop_training and not self.ended and self.last_epoch > self.initial_epoch:
+            self._write_checkpoint()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes when the first batch ended, and ends the training when its time is over."""
-        if self.times.compile_s is None:
-            self.times.compile_s = time.monotonic() - self._started
+        if not self._heard:
+            self._heard = True
+            self.times.compile_s = (self.times.compile_s or 0.0) + time.monotonic() - self._started
         if self.stop_at is not None and time.monotonic() >= self.stop_at:
             self.out_of_time = True
             self.model.stop_training = True
@@ -136,8 +202,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Checks the losses, scores at a rung and writes the history."""
         logs = {} if logs is None else logs
         self.last_epoch = epoch + 1
-        self._seconds = time.monotonic() - self._started
-        if self._last is not None and self.last_epoch >= self._last:
+        self._seconds = self.seconds_before + time.monotonic() - self._started
+        if self.last is not None and self.last_epoch >= self.last:
             self.out_of_epochs = self.model.stop_training = True
         losses = {name: float(logs[name]) for name in ("d_loss", "g_loss")}
         for name, value in losses.items():
@@ -165,6 +231,10 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if is_rung(self.last_epoch, self.epochs) and self.last_epoch < self.epochs and not self.model.stop_training:
             assert self.best_score is not None
             self.pruned = self.model.stop_training = self._prune(self.last_epoch, self.best_score)
+        # In this order: a training that goes on from the checkpoint has the rows before it and the weights after it.
+        self._write_checkpoint()
+        if self.best_epoch == self.last_epoch and self.is_best_of_trial():
+            self._write_best()
 
     def _rung_metrics(self) -> tuple[str, ...]:
         of_labels = self.quality.label_metrics if self.model.architecture.classes else ()
@@ -183,14 +253,12 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if self.is_better(score, self.best_score):
             self.best_score, self.best_epoch, self.best_metrics = score, self.last_epoch, metrics
             self._best_weights = weights
-            if self.is_better(score, self._best_elsewhere):
-                self._write_best()
         return metrics
 
     def _check_classes(self, metrics: Mapping[str, float]) -> None:
         """Ends a training that has made one class only, twice: after the first epochs many do that, and recover."""
-        self._one_class = self._one_class + 1 if metrics.get("modes") == 1 else 0
-        if self._one_class == 2:
+        rungs = [row for row in self.rows if row["execution"] == self.execution and row.get("metric.modes") is not None]
+        if metrics.get("modes") == 1 and rungs and rungs[-1]["metric.modes"] == 1:
             raise DegenerateError("the generator makes images of one class only", "collapsed")
 
     def evaluate_best(self, generator: keras.Model) -> None:
@@ -213,6 +281,10 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             return score is not None
         return score < than if self.quality.direction == "min" else score > than
 
+    def is_best_of_trial(self) -> bool:
+        """Tells whether its best score beats those of the trial's other executions."""
+        return self.is_better(self.best_score, self._best_elsewhere)
+
     def _write_best(self) -> None:
         # In this thread: a thread of its own saved no time that could be measured, see docs/performance.md.
         with self.times.spent_on("save_s"):
@@ -233,6 +305,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             duration_s=round(self._seconds, 3),
             **{name: None if value is None else round(value, 3) for name, value in vars(self.times).items()},
             metrics=self.best_metrics,
+            finished=self.finished,
         )
 
 

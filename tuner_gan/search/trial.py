@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,17 +33,15 @@ from tuner_gan.results.records import (
     write_record,
 )
 from tuner_gan.search.callbacks import ExecutionCallback, ExecutionTimes, fatal_when_unwritable
+from tuner_gan.search.checkpoint import Checkpoint, check_room
+from tuner_gan.search.resume import find_unfinished, warn_of_loss
 
-LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.SAMPLES, files.ARCHITECTURE)
-"""What an interrupted run of the same trial may have left; none of it belongs to this one."""
-STATE_BYTES = 16
-"""Of each parameter at most, in the saved state: its value, its average and two moments, in single precision."""
-ROOM = 2**20
-"""Bytes of disk space beyond that, without which a state is not saved."""
+LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.CHECKPOINT, files.SAMPLES, files.ARCHITECTURE)
+"""What another run of the same trial may have left, of which nothing can be kept."""
 
 
 class TrialRun:
-    """Trains and scores a trial, once for each seed.
+    """Trains and scores a trial, once for each seed; a trial that was interrupted goes on from its last epoch.
 
     Args:
         record: identity and origin of the trial.
@@ -72,11 +67,15 @@ class TrialRun:
     ) -> None:
         self.gan = gan
         self._report = report or (lambda score, execution, epoch: False)
-        self.record = record
+        self.record = dataclasses.replace(record, planned_epochs=epochs.stop)
         self.quality = quality
         self.epochs = epochs
         self.hyperparameters = hyperparameters
+        self._earlier: tuple[ExecutionRecord, ...] = ()  # finished before this process
         self._recorders: list[ExecutionCallback] = []
+        self._rows: list[dict[str, Any]] = []  # of history.csv, before those of this process
+        self._checkpoint: Checkpoint | None = None
+        self._classes: dict[int | None, tuple[ClassRecord, ...]] = {}
         self._times = ExecutionTimes()  # of the execution that runs or comes next
         self._started = time.monotonic()
 
@@ -116,19 +115,26 @@ class TrialRun:
             with fatal_when_unwritable():
                 files.create_folder(folder)
                 # A process that was killed while it wrote leaves temporary files, too.
-                for path in [*(folder / name for name in LEFTOVERS), *folder.glob(".*.tmp.*")]:
+                for path in folder.glob(".*.tmp.*"):
                     path.unlink(missing_ok=True)
             self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
+            self._take_over(seeds)
             self._write(RUNNING)
-            for seed in seeds:
-                if self._recorders and stop_at is not None and time.monotonic() + least_s >= stop_at:
+            while (execution := len(self._executions())) < len(seeds):
+                is_new = execution > 0 and self._checkpoint is None
+                if is_new and stop_at is not None and time.monotonic() + least_s >= stop_at:
                     break
-                gan = self._build(build, seed, max_model_size)
-                ends = [stop_at] if max_time is None else [stop_at, time.monotonic() + max_time]
-                left = None if max_epochs is None else max_epochs - self._trained()
-                end = min((end for end in ends if end is not None), default=None)
-                self._train_execution(gan, fit, seed, end, left)
-                if self._is_pruned() or self._recorders[-1].out_of_epochs:
+                gan = self._build(build, seeds[execution], max_model_size)
+                recorder = self._recorder(execution, seeds[execution])
+                if not self._restore(recorder, gan):
+                    continue
+                self._write_architecture(gan)
+                limit = None if max_time is None else time.monotonic() + max_time - recorder.seconds_before
+                recorder.stop_at = min((end for end in (stop_at, limit) if end is not None), default=None)
+                if max_epochs is not None:
+                    recorder.last = recorder.initial_epoch + max_epochs - self._trained()
+                self._train_execution(gan, fit, recorder)
+                if recorder.pruned or recorder.out_of_epochs:
                     break
         except keras_tuner.errors.FailedTrialError as error:
             self._write(FAILED, str(error))
@@ -152,11 +158,50 @@ class TrialRun:
         return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early(len(seeds)))
 
     def _trained(self) -> int:
-        """Epochs that the executions so far were trained."""
-        return sum(recorder.last_epoch - self.epochs.start for recorder in self._recorders)
+        """Epochs that the executions were trained in this process so far."""
+        return sum(recorder.last_epoch - recorder.initial_epoch for recorder in self._recorders)
 
     def _is_pruned(self) -> bool:
-        return self._recorders[-1].pruned
+        return bool(self._recorders) and self._recorders[-1].pruned
+
+    def _take_over(self, seeds: Sequence[int]) -> None:
+        """Keeps what an interrupted run of this trial left, as far as that goes, and deletes everything else."""
+        unfinished = find_unfinished(
+            self.record, self.hyperparameters(), seeds, self.quality.objective, self.quality.direction
+        )
+        if unfinished is None:
+            self._delete_leftovers()
+            return
+        record = unfinished.record
+        self._earlier, self._rows, self._checkpoint = unfinished.executions, unfinished.rows, unfinished.checkpoint
+        self._classes = {record.best_execution: record.classes}
+        self._started -= unfinished.seconds
+        self._update(started_at=record.started_at or self.record.started_at, flags=record.flags)
+
+    def _delete_leftovers(self) -> None:
+        with fatal_when_unwritable():
+            for name in LEFTOVERS:
+                (self.record.folder / name).unlink(missing_ok=True)
+
+    def _restore(self, recorder: ExecutionCallback, gan: GAN) -> bool:
+        """Goes on from the checkpoint, if there is one; False if the trial is another one now, and starts again."""
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if not (self._earlier or checkpoint) or self._recorders:
+            return True
+        try:
+            if GANArchitecture.from_json(read_json(self.record.folder / files.ARCHITECTURE)) != gan.architecture:
+                raise ValueError("its architecture is another one now")
+            if checkpoint is not None:
+                recorder.restore(checkpoint, gan)
+        except (ValueError, ProjectError) as error:
+            warn_of_loss(f"Trial {self.record.trial_id} starts again: {str(error).rstrip('.')}.")
+            self._earlier, self._rows = (), []
+            self._delete_leftovers()
+            return False
+        return True
+
+    def _executions(self) -> tuple[ExecutionRecord, ...]:
+        return (*self._earlier, *(recorder.record() for recorder in self._recorders))
 
     def _ended_early(self, executions: int) -> str | None:
         last = self._recorders[-1]
@@ -186,57 +231,50 @@ class TrialRun:
         with self._times.spent_on("build_s"):
             if self.gan is None or not self.gan.restart_as(gan):
                 self.gan = gan
-            gan = self.gan
+        return self.gan
+
+    def _write_architecture(self, gan: GAN) -> None:
         with self._times.spent_on("save_s"), fatal_when_unwritable():
             files.write_json(self.record.folder / files.ARCHITECTURE, gan.architecture.to_json())
-        return gan
 
-    def _train_execution(
-        self,
-        gan: GAN,
-        fit: Callable[[GAN, ExecutionCallback], Any],
-        seed: int,
-        stop_at: float | None,
-        max_epochs: int | None,
-    ) -> None:
-        earlier = [recorder.best_score for recorder in self._recorders if recorder.best_score is not None]
-        best = _best(self.quality.direction)(earlier, default=None)
-        execution = len(self._recorders)
-        recorder = ExecutionCallback(
+    def _recorder(self, execution: int, seed: int) -> ExecutionCallback:
+        earlier = [one.score for one in self._executions() if one.score is not None]
+        return ExecutionCallback(
             self.record.folder,
             self.quality,
             execution=execution,
             seed=seed,
-            epochs=self.epochs.stop,
-            earlier_rows=self._recorders[-1].rows if self._recorders else [],
-            best_elsewhere=best,
-            stop_at=stop_at,
-            last=None if max_epochs is None else self.epochs.start + max_epochs,
+            epochs=self.epochs,
+            earlier_rows=self._recorders[-1].rows if self._recorders else self._rows,
+            best_elsewhere=_best(self.quality.direction)(earlier, default=None),
             times=self._times,
+            trial_started=self._started,
             prune=lambda epoch, score: self._report(score, execution, epoch),
         )
+
+    def _train_execution(
+        self, gan: GAN, fit: Callable[[GAN, ExecutionCallback], Any], recorder: ExecutionCallback
+    ) -> None:
         self._recorders.append(recorder)
-        fit(gan, recorder)
+        if not recorder.ended and recorder.last_epoch < self.epochs.stop:
+            fit(gan, recorder)
         if recorder.best_score is None:
             raise keras_tuner.errors.FailedTrialError(
                 "the training ended without a score: fit must train for an epoch, with the callbacks that it is given"
             )
-        if recorder.is_better(recorder.best_score, best):
+        if recorder.is_best_of_trial():
             self._save_state(gan)
         self._write(RUNNING)
         recorder.evaluate_best(gan.ema_generator)  # last of all, because it changes the average
-        recorder.pruned |= self._report(recorder.best_score, execution, None)
-        flags = [flag for one in self._recorders for flag in one.flags]
-        self._update(flags=tuple(dict.fromkeys(flags)))
+        recorder.finished = True
+        recorder.pruned |= self._report(recorder.best_score, recorder.execution, None)
+        self._update(flags=tuple(dict.fromkeys([*self.record.flags, *recorder.flags])))
         self._write(RUNNING)
         self._times = ExecutionTimes()
 
     def _save_state(self, gan: GAN) -> None:
-        parameters = gan.generator.count_params() + gan.discriminator.count_params()
         with self._times.spent_on("save_s"), fatal_when_unwritable():
-            # HDF5 can crash the process when it finds the disk full.
-            if shutil.disk_usage(self.record.folder).free < ROOM + STATE_BYTES * parameters:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            check_room(self.record.folder, gan)
             with files.replacing(self.record.folder / files.STATE) as path:
                 gan.save_weights(path)
 
@@ -245,8 +283,8 @@ class TrialRun:
 
     def _write(self, status: str, message: str | None = None) -> TrialRecord:
         """Writes record.json with the means and the summed times over the executions so far."""
-        executions = tuple(recorder.record() for recorder in self._recorders)
-        classes: dict[int, tuple[ClassRecord, ...]] = {one.execution: one.classes for one in self._recorders}
+        executions = self._executions()
+        self._classes |= {one.execution: one.classes for one in self._recorders}
         duration = round(time.monotonic() - self._started, 3)
         self._update(
             status=status,
@@ -266,7 +304,7 @@ class TrialRun:
                 best_execution=best.execution,
                 best_epoch=best.best_epoch,
                 epochs=best.epochs,
-                classes=classes[best.execution],
+                classes=self._classes.get(best.execution, ()),
                 # The latest execution may have the scores of its rungs only.
                 metrics={
                     name: statistics.fmean(execution.metrics[name] for _, execution in scored)
@@ -276,6 +314,8 @@ class TrialRun:
             )
         with self._times.spent_on("save_s"), fatal_when_unwritable():
             write_record(self.record.folder, self.record)
+            if status not in (RUNNING, INTERRUPTED):
+                (self.record.folder / files.CHECKPOINT).unlink(missing_ok=True)
         return self.record
 
 

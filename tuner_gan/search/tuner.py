@@ -43,7 +43,7 @@ from tuner_gan.results.records import (
     read_json,
     write_record,
 )
-from tuner_gan.search.callbacks import first_rung, unwritable
+from tuner_gan.search.callbacks import fatal_when_unwritable, first_rung, unwritable
 from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 ORACLE = "oracle.json"
 """KerasTuner's own state of the oracle."""
+SECONDS_TO_NOTE = 5.0
+"""Of the search's time that a process may lose which is killed in the middle of a trial, and an epoch's."""
 
 
 class _BudgetSpentError(Exception):
@@ -71,7 +73,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     Every trial is trained, scored at rungs with the same classifier, reference and latents, and written to
     `directory/project_name/trial_ID/` while it runs. The same call on the same folder goes on where an earlier
-    one ended, however it ended.
+    one ended, however it ended: a trial that was interrupted, after the last epoch that it finished.
 
     Args:
         hypermodel: what builds the GAN of a trial.
@@ -366,7 +368,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             max_trial_time: seconds that one execution may train for; it is then scored as it is. Those of finalists may
                 take longer where time would be left otherwise. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier.
-            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`.
+            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
+                that goes on after an interruption gets new copies, which have not seen its earlier epochs.
             verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
 
         Raises:
@@ -510,7 +513,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
 
+    def _note_elapsed(self) -> None:
+        if not self._is_worker() and time.monotonic() - self._noted >= SECONDS_TO_NOTE:
+            with fatal_when_unwritable():
+                self._write_elapsed()
+
     def _write_elapsed(self) -> None:
+        self._noted = time.monotonic()
         self._search["elapsed_s"] = round(self._elapsed_before + time.monotonic() - self._started, 3)
         files.write_json(self.folder / files.SEARCH, self._search)
 
@@ -641,7 +650,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise _BudgetSpentError
         if self._stop_at is None:
             return
-        least = 0.0 if self._max_trial_time is None else WORTH_STARTING * self._max_trial_time
+        goes_on = any(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}"))  # deleted when a trial ends
+        least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
             raise _BudgetSpentError
 
@@ -720,7 +730,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 return self.hypermodel.fit(hp, gan, *args, **kwargs)
 
             record = self._run(
-                TrialRecord(self._trial_folder(trial.trial_id), trial.trial_id, RUNNING, "search"),
+                TrialRecord(
+                    self._trial_folder(trial.trial_id),
+                    trial.trial_id,
+                    RUNNING,
+                    "search",
+                    promoted_from=hp.values.get("tuner/trial_id"),
+                ),
                 lambda: active_values(hp),
                 build,
                 fit,
@@ -749,6 +765,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         with contextlib.suppress(ProjectError):
             record = TrialRecord.from_json(read_json(path), path.parent)
             if record.status in statuses and hyperparameters.items() <= record.hyperparameters.items():
+                (path.parent / files.CHECKPOINT).unlink(missing_ok=True)  # killed just before that
                 return record
         return None
 
@@ -787,7 +804,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     gan,
                     *data,
                     epochs=epochs.stop,
-                    initial_epoch=epochs.start,
+                    initial_epoch=recorder.initial_epoch,
                     callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
                     verbose=verbose,
                 ),
@@ -802,7 +819,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._gan = run.gan
 
     def _interrupter(self) -> keras.callbacks.Callback:
-        return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: self._guard.check())
+        """Hears Ctrl-C after each batch, and notes the search's time now and then, in case the process is killed."""
+        return keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: self._guard.check(),
+            on_epoch_end=lambda epoch, logs: self._note_elapsed(),
+        )
 
     def _execution_seed(self, trial_id: str, execution: int) -> int:
         """Derives a seed below 2**31, the same for the same search seed, trial and execution."""
