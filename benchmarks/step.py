@@ -14,7 +14,6 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -22,6 +21,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from textbook import TextbookGAN, pipeline
 
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.model import GAN
@@ -30,6 +30,7 @@ from tuner_gan.gan.networks import build_discriminator, build_generator
 Images = npt.NDArray[np.uint8]
 
 BATCH = 64
+LEARNING_RATE = 5e-4
 SHAPES = ((28, 28, 1), (32, 32, 3))
 WIDTHS = (16, 32, 64)
 SECONDS = 0.8
@@ -104,57 +105,11 @@ def ours(gan: GANArchitecture, images: Images, xla: bool) -> Callable[[], object
 
 def textbook(gan: GANArchitecture, images: Images, autotune: bool) -> Callable[[], object]:
     """An epoch of the textbook's `fit`."""
-    model = TextbookGAN(gan)
-    model.compile()
-    floats = images.astype(np.float32) / 127.5 - 1.0
-    batches = tf.data.Dataset.from_tensor_slices(floats).shuffle(len(floats)).batch(BATCH, drop_remainder=True)
-    options = tf.data.Options()
-    options.autotune.enabled = autotune
-    batches = batches.with_options(options)
+    generator = build_generator(gan.generator, gan.image_shape)
+    model = TextbookGAN(generator, build_discriminator(gan.discriminator, gan.image_shape))
+    model.compile(LEARNING_RATE, LEARNING_RATE)
+    batches = pipeline(images, BATCH, autotune=autotune)
     return lambda: model.fit(batches, epochs=1, verbose=0, shuffle=False)
-
-
-class TextbookGAN(keras.Model):  # type: ignore[misc]
-    """A GAN as Keras's guides write it."""
-
-    def __init__(self, gan: GANArchitecture) -> None:
-        super().__init__()
-        self.latent_dim = gan.generator.latent_dim
-        self.generator = build_generator(gan.generator, gan.image_shape)
-        self.discriminator = build_discriminator(gan.discriminator, gan.image_shape)
-        self.cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.d_loss, self.g_loss = keras.metrics.Mean(name="d_loss"), keras.metrics.Mean(name="g_loss")
-
-    def compile(self) -> None:
-        """Adam on both sides."""
-        super().compile()
-        self.g_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
-        self.d_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means of both losses."""
-        return [self.d_loss, self.g_loss]
-
-    def train_step(self, real: Any) -> dict[str, Any]:
-        """A step of the discriminator, then one of the generator with fakes of its own."""
-        count = tf.shape(real)[0]
-        ones, zeros = tf.ones((count, 1)), tf.zeros((count, 1))
-        fake = self.generator(tf.random.normal((count, self.latent_dim)), training=True)
-        with tf.GradientTape() as tape:
-            logits = self.discriminator(tf.concat([fake, real], 0), training=True)
-            d_loss = self.cross_entropy(tf.concat([zeros, ones], 0), logits)
-        variables = self.discriminator.trainable_variables
-        self.d_optimizer.apply(tape.gradient(d_loss, variables), variables)
-        latents = tf.random.normal((count, self.latent_dim))
-        with tf.GradientTape() as tape:
-            fake_logits = self.discriminator(self.generator(latents, training=True), training=True)
-            g_loss = self.cross_entropy(ones, fake_logits)
-        variables = self.generator.trainable_variables
-        self.g_optimizer.apply(tape.gradient(g_loss, variables), variables)
-        self.d_loss.update_state(d_loss)
-        self.g_loss.update_state(g_loss)
-        return {metric.name: metric.result() for metric in self.metrics}
 
 
 def step_flops(gan: GANArchitecture) -> float:
