@@ -8,54 +8,10 @@ alike and annealed, and maps that end at the image's exact shape.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
-
-import keras_tuner
-
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
-from tuner_gan.search_spaces.base import allows, fill_point
 
 PRESETS = ("tutorial_dense", "tutorial_conv")
-
-LITERATURE: tuple[Mapping[str, bool | int | float | str], ...] = (
-    # R1 alone, without normalisation (Mescheder et al. 2018, arXiv:1801.04406); narrow networks learn most in a minute.
-    {
-        "loss": "non_saturating",
-        "penalty": "r1",
-        "penalty_gamma": 0.05,
-        "discriminator_normalization": "none",
-        "generator_lr": 1e-3,
-        "generator_width": 16,
-        "generator_width_2": 32,
-        "discriminator_width": 16,
-        "discriminator_width_2": 32,
-    },
-    # Spectral normalisation (Miyato et al. 2018, arXiv:1802.05957): the defaults of the spaces.
-    {},
-    # The relativistic loss with R1 and R2 (R3GAN, Huang et al. 2024, arXiv:2501.05441).
-    {"loss": "relativistic", "penalty": "r1_r2", "penalty_gamma": 0.05, "discriminator_normalization": "none"},
-    # Spectral normalisation with the hinge loss (SAGAN, Zhang et al. 2019, arXiv:1805.08318).
-    {"loss": "hinge", "discriminator_normalization": "spectral", "generator_lr": 1e-3},
-)
-"""Recipes worth trying before anything is drawn: values of hyperparameters, where a space has them."""
-
-
-def literature(hp: keras_tuner.HyperParameters) -> list[dict[str, Any]]:
-    """Returns `LITERATURE` as points of a space: what one leaves out, or the space does not allow, has its default.
-
-    Args:
-        hp: all hyperparameters of the space, as `declare` gives them.
-    """
-    known = {parameter.name: parameter for parameter in hp.space}
-    points: list[dict[str, Any]] = []
-    for recipe in LITERATURE:
-        fitting = {name: value for name, value in recipe.items() if name in known and allows(known[name], value)}
-        values = fill_point(hp, fitting)
-        if values not in points:
-            points.append(values)
-    return points
 
 
 def preset(name: str, image_shape: tuple[int, int, int], classes: int = 0) -> GANArchitecture:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tuner_gan.config import SearchConfig
     from tuner_gan.quality import QualityEvaluator
+    from tuner_gan.results.live import LiveView
     from tuner_gan.search.tuner import GANTuner
     from tuner_gan.search_spaces import SearchSpace
 
@@ -91,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--trial", metavar="ID", help="of one trial, or best (default: all)")
     classes = _add_table(commands, "classes", "show the scores of each class of a conditional trial", _classes)
     classes.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
+    worker = commands.add_parser("worker")  # no help: it is not for people
+    worker.add_argument("task")
+    worker.set_defaults(run=_worker)
     _add_export(commands)
     _add_evaluate(commands)
     _add_generate(commands)
@@ -134,6 +138,7 @@ def _add_search(commands: Any) -> None:
     search.add_argument(
         "--features", metavar="F", help="compare features of a keras.applications network or of a .keras file"
     )
+    search.add_argument("--workers", type=int, metavar="N", help="processes that search together")
     search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
     search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
     search.add_argument("--max-epochs", type=int, metavar="N", help="epochs of all trials together")
@@ -221,14 +226,28 @@ def _add_generate(commands: Any) -> None:
 
 def _search(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    from tuner_gan import datasets
     from tuner_gan.config import SearchConfig
-    from tuner_gan.known_datasets import DOWNLOADED
 
     flags = {key: value for key, value in vars(options).items() if key not in ("run", "config")}
     config = SearchConfig.load(flags, getattr(options, "config", None))
     console = _console()
     _check_names(config)
+    data = _load_data(config)
+    console.print(
+        f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
+    )
+    if config.workers is not None:
+        code = _run_workers(config, console)
+    else:
+        code = _run_search(_make_tuner(config, data, console), config, data, console, started)
+    return _show_results(config.folder, console, code)
+
+
+def _load_data(config: SearchConfig) -> Any:
+    """The splits of the images; refuses those without labels for conditional GANs."""
+    from tuner_gan import datasets
+    from tuner_gan.known_datasets import DOWNLOADED
+
     if config.data in DOWNLOADED:
         _load_tensorflow()  # Keras downloads them
     data = datasets.load(config.data, config.size).split(seed=config.seed)
@@ -237,12 +256,19 @@ def _search(options: argparse.Namespace) -> int:
             f"Conditional GANs need images labelled with two or more classes, but {data.name} has none: add labels or "
             "leave out --conditional."
         )
-    console.print(
-        f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
-    )
-    tuner = _make_tuner(config, data, console)
-    stop = _run_search(tuner, config, data, console, started)
-    return _show_results(tuner, console, stop)
+    return data
+
+
+def _worker(options: argparse.Namespace) -> int:
+    """One worker of a search, as `WorkerPool` starts it."""
+    from tuner_gan.search.workers import WORN_OUT, WorkerTask, end_with_parent
+
+    end_with_parent()
+    task = WorkerTask.from_json(options.task)
+    data = _load_data(task.config)
+    tuner = _make_tuner(task.config, data, _console(), task.name)
+    tuner.search(data.train, **_limits(task.config), spent=time.time() - task.started_at)
+    return WORN_OUT if tuner.worn_out else 0
 
 
 def _check_names(config: SearchConfig) -> None:
@@ -256,7 +282,7 @@ def _check_names(config: SearchConfig) -> None:
         )
 
 
-def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
+def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str | None = None) -> GANTuner:
     from tuner_gan import files
 
     files.create_folder(Path(config.dir))
@@ -264,14 +290,14 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         _load_tensorflow()
         from tuner_gan.quality.evaluator import QualityEvaluator
         from tuner_gan.search.hypermodel import GANHyperModel
-        from tuner_gan.search.project import remove_project
         from tuner_gan.search.tuner import GANTuner
     # What is wrong with the steering is told before an earlier search is deleted or a classifier trained.
     classes = data.num_classes if config.conditional else 0
     hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape, classes), classes)
-    if config.overwrite:
-        remove_project(config.folder)
-    with console.status("Reference classifier"):
+    if config.overwrite and worker is None:
+        files.remove_project(config.folder)
+    alone = contextlib.nullcontext() if worker is None else files.setup_lock(config.folder)  # else each would train one
+    with console.status("Reference classifier"), alone:
         quality = QualityEvaluator.fit(
             data, config.folder, seed=config.seed, objective=config.objective, features=config.features
         )
@@ -294,6 +320,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console) -> GANTuner:
         finalist_seeds=config.finalist_seeds,
         directory=config.dir,
         project_name=config.folder.name,
+        worker=worker,
     )
 
 
@@ -317,36 +344,65 @@ def _describe_quality(quality: QualityEvaluator) -> str:
 
 def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Console, started: float) -> int:
     """Searches under a live view; returns 0, or the exit code of the signal that ended it."""
-    from tuner_gan.results.live import LiveView
-    from tuner_gan.search_spaces.presets import PRESETS
-
-    seconds = config.seconds
-    baselines = len(PRESETS) if config.baselines == "all" else 0
-    view = LiveView(
-        tuner.folder,
-        console,
-        epochs=config.epochs,
-        max_trials=None if config.max_trials is None else config.max_trials + baselines,
-        stop_at=None if seconds is None else started + seconds,
-    )
     try:
-        with view:
-            tuner.search(
-                data.train,
-                epochs=config.epochs,
-                max_time=None if seconds is None else max(seconds - CLOSING_SECONDS, 1.0),
-                max_total_epochs=config.max_epochs,
-                max_trial_time=config.trial_seconds,
-                spent=time.monotonic() - started,
-            )
+        with _live_view(config, console, started):
+            tuner.search(data.train, **_limits(config), spent=time.monotonic() - started)
     except KeyboardInterrupt as error:
         console.print("Interrupted. The same command goes on from here.", highlight=False)
         return _signal_code(error)
     return 0
 
 
-def _show_results(tuner: GANTuner, console: Console, code: int) -> int:
-    results = tuner.results()
+def _run_workers(config: SearchConfig, console: Console) -> int:
+    """Searches with several processes, like `_run_search`."""
+    from tuner_gan import files
+    from tuner_gan.search.workers import WorkerPool
+
+    files.create_folder(Path(config.dir))
+    if config.overwrite:
+        files.remove_project(config.folder)
+    files.create_folder(config.folder)
+    before = 0.0
+    with contextlib.suppress(ProjectError):  # there is none yet
+        before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
+    try:
+        with _live_view(config, console, time.monotonic() - before):
+            WorkerPool(config, time.time() - before).run()
+    except KeyboardInterrupt as error:
+        console.print("Interrupted. The same command goes on from here.", highlight=False)
+        return _signal_code(error)
+    return 0
+
+
+def _live_view(config: SearchConfig, console: Console, started: float) -> LiveView:
+    from tuner_gan.results.live import LiveView
+    from tuner_gan.search_spaces.presets import PRESETS
+
+    baselines = len(PRESETS) if config.baselines == "all" else 0
+    return LiveView(
+        config.folder,
+        console,
+        epochs=config.epochs,
+        max_trials=None if config.max_trials is None else config.max_trials + baselines,
+        stop_at=None if config.seconds is None else started + config.seconds,
+    )
+
+
+def _limits(config: SearchConfig) -> dict[str, Any]:
+    """Those of `GANTuner.search`."""
+    seconds = config.seconds
+    return {
+        "epochs": config.epochs,
+        "max_time": None if seconds is None else max(seconds - CLOSING_SECONDS, 1.0),
+        "max_total_epochs": config.max_epochs,
+        "max_trial_time": config.trial_seconds,
+    }
+
+
+def _show_results(folder: Path, console: Console, code: int) -> int:
+    from tuner_gan.results import load
+
+    results = load(folder)
     if not len(results) and not code:
         raise ConfigError("The time was over before the first trial could start: give the search a longer --max-time.")
     _print_table(results.trials(), console)
@@ -356,14 +412,17 @@ def _show_results(tuner: GANTuner, console: Console, code: int) -> int:
         if code:  # interrupted before the first trial had a score: there is nothing to export, and no error
             return code
         raise ProjectError(str(error)) from error
-    exported = tuner.export("best")
+    _load_tensorflow()
     from tuner_gan import files
+    from tuner_gan.results.export import export
+
+    exported = export(folder, "best")
 
     for label, path in (
         ("samples", best.folder / files.SAMPLES),
         ("generator", exported / files.GENERATOR),
         ("model card", exported / files.MODEL_CARD),
-        ("search", tuner.folder),
+        ("search", folder),
     ):
         console.print(f"{label:>10}  {path}", markup=False, highlight=False, soft_wrap=True)
     return code

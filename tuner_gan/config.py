@@ -50,6 +50,8 @@ class SearchConfig:
             `"classifier_score"`.
         features: name of a `keras.applications` network, or path of a .keras file, whose features are compared; None
             for a classifier trained on the data.
+        workers: processes that search together, each with its share of the threads or a GPU in turn; the same command
+            on another machine joins in, given one folder and one storage. None for this process alone.
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
         max_epochs: epochs of all trials together; None for no limit.
@@ -84,6 +86,7 @@ class SearchConfig:
     enqueue: str | None = None
     objective: str = "fcd"
     features: str | None = None
+    workers: int | None = None
     max_trials: int | None = None
     max_time: str | None = None
     max_epochs: int | None = None
@@ -111,6 +114,7 @@ class SearchConfig:
                 expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
                 raise ConfigError(f"{name} must be of type {expected}, but got {value!r}.")
         for name, least in (
+            ("workers", 1),
             ("max_trials", 1),
             ("max_epochs", 1),
             ("max_params", 1),
@@ -148,7 +152,12 @@ class SearchConfig:
             if name not in known:
                 raise ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
         if self.oracle not in SAMPLERS:
-            for setting, default in (("pruner", SearchConfig.pruner), ("storage", None), ("enqueue", None)):
+            for setting, default in (
+                ("pruner", SearchConfig.pruner),
+                ("storage", None),
+                ("enqueue", None),
+                ("workers", None),
+            ):
                 value = getattr(self, setting)
                 if value != default:
                     raise ConfigError(

@@ -9,7 +9,9 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ STUDY = "study.db"
 """Optuna's study, from which a search with an `OptunaOracle` goes on."""
 ARTIFACTS = "artifacts"
 """Sample grids for `optuna-dashboard`."""
+WORKERS_DIR = ".workers"
+"""Lock, process id and output of each worker."""
+SETUP_LOCK = ".setup.lock"
+"""Held while a worker writes what all have in common."""
 ASK_LOCK = ".ask.lock"
 """Held while a process asks the study for a trial."""
 CLASSIFIER_DIR = "classifier"
@@ -64,6 +70,8 @@ LOCK = ".lock"
 """In the project folder held by the process that searches in it, in a trial's by the process that trains it."""
 PROCESS = ".pid"
 """Process id of the search that holds the lock."""
+SECONDS_TO_LOCK = 1.0
+"""For which a search that begins waits for another one that ends."""
 
 
 def trial_dir(project: Path, trial_id: str) -> Path:
@@ -144,35 +152,108 @@ def search_lock(project: Path) -> Iterator[None]:
     The operating system releases the lock when the process ends, however it ends.
 
     Raises:
-        ProjectError: another process holds it; the message names that process.
+        ProjectError: another process searches in it; the message names that process.
+    """
+    with _project_lock(project):
+        worker = next(_working(project), None)
+        if worker is not None:
+            raise _in_use(project, worker.with_suffix(PROCESS))
+        write_text(project / PROCESS, f"{os.getpid()}\n")
+        yield
+
+
+@contextlib.contextmanager
+def worker_lock(project: Path, name: str) -> Iterator[None]:
+    """Holds the project for one of several workers that search in it together.
+
+    Raises:
+        ProjectError: a search that is no worker, or a worker of that name, is at work there.
     """
     import filelock
 
-    lock = filelock.FileLock(project / LOCK, timeout=1)
+    path = project / WORKERS_DIR / f"{name}{LOCK}"
+    path.parent.mkdir(exist_ok=True)
+    lock = filelock.FileLock(path, timeout=0)
+    with _project_lock(project):  # no search of its own begins meanwhile
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise _in_use(project, path.with_suffix(PROCESS)) from None
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        holder = "another search"
-        with contextlib.suppress(OSError):
-            holder = f"a search with process id {(project / PROCESS).read_text(encoding='utf-8').strip()}"
-        raise ProjectError(f"{project} is in use by {holder}: wait for it, or choose another --name.") from None
-    try:
-        write_text(project / PROCESS, f"{os.getpid()}\n")
+        write_text(path.with_suffix(PROCESS), f"{os.getpid()}\n")
         yield
     finally:
         lock.release()
 
 
-def is_searching(project: Path) -> bool:
-    """Tells whether a living process holds the search lock. A copy or a read-only project is at rest."""
+@contextlib.contextmanager
+def _project_lock(project: Path) -> Iterator[None]:
     import filelock
 
-    if not (project / LOCK).exists() or not os.access(project / LOCK, os.W_OK):
-        return False
+    lock = filelock.FileLock(project / LOCK, timeout=SECONDS_TO_LOCK)
     try:
-        with filelock.FileLock(project / LOCK, timeout=0):
+        lock.acquire()
+    except filelock.Timeout:
+        raise _in_use(project, project / PROCESS) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _in_use(project: Path, process: Path) -> ProjectError:
+    holder = "another search"
+    with contextlib.suppress(OSError):
+        holder = f"a search with process id {process.read_text(encoding='utf-8').strip()}"
+    return ProjectError(f"{project} is in use by {holder}: wait for it, or choose another --name.")
+
+
+def setup_lock(project: Path) -> AbstractContextManager[object]:
+    """Returns the lock under which one of several workers writes what they have in common."""
+    import filelock
+
+    return filelock.FileLock(project / SETUP_LOCK)
+
+
+def is_locked(path: Path) -> bool:
+    """Tells whether a living process holds the lock of that file."""
+    import filelock
+
+    try:
+        with filelock.FileLock(path, timeout=0):
             return False
     except filelock.Timeout:
         return True
     except OSError:
         return False
+
+
+def _working(project: Path) -> Iterator[Path]:
+    """The locks that living workers hold."""
+    return (path for path in (project / WORKERS_DIR).glob(f"*{LOCK}") if is_locked(path))
+
+
+def is_searching(project: Path) -> bool:
+    """Tells whether a living process holds the search lock. A copy or a read-only project is at rest."""
+    if not os.access(project, os.W_OK):
+        return False
+    return ((project / LOCK).exists() and is_locked(project / LOCK)) or any(True for _ in _working(project))
+
+
+def remove_project(folder: Path) -> None:
+    """Deletes a project folder, and nothing that is not one.
+
+    Raises:
+        ProjectError: the folder holds something else, is being searched in, or cannot be deleted.
+    """
+    if not folder.is_dir():
+        return
+    markers = (SEARCH, TUNER, STUDY, f"{CLASSIFIER_DIR}/{CARD}")
+    if any(folder.iterdir()) and not any((folder / marker).is_file() for marker in markers):
+        raise ProjectError(f"{folder} is no tuner_gan project, so it is not overwritten: choose another name.")
+    with search_lock(folder):
+        pass
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise ProjectError(f"{folder} cannot be overwritten: {error.strerror or error}.") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,22 +138,3 @@ def _range(entry: dict[str, Any] | None) -> str:
     if entry is None:
         return "absent"
     return ", ".join(f"{key} {value}" for key, value in entry.items() if key not in ("name", "conditions", "kind"))
-
-
-def remove_project(folder: Path) -> None:
-    """Deletes a project folder, and nothing that is not one.
-
-    Raises:
-        ProjectError: the folder holds something else, is being searched in, or cannot be deleted.
-    """
-    if not folder.is_dir():
-        return
-    markers = (files.SEARCH, files.TUNER, f"{files.CLASSIFIER_DIR}/{files.CARD}")
-    if any(folder.iterdir()) and not any((folder / marker).is_file() for marker in markers):
-        raise ProjectError(f"{folder} is no tuner_gan project, so it is not overwritten: choose another name.")
-    with files.search_lock(folder):
-        pass
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise ProjectError(f"{folder} cannot be overwritten: {error.strerror or error}.") from error

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import time
 import warnings
@@ -49,17 +50,23 @@ from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
-from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
-from tuner_gan.search.storage import StudyDamagedError
+from tuner_gan.search.project import CONTINUED, check_same, describe
+from tuner_gan.search.storage import StudyDamagedError, release_trial, take_trial
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
-from tuner_gan.search_spaces.presets import PRESETS, literature, preset
+from tuner_gan.search_spaces.literature import literature
+from tuner_gan.search_spaces.presets import PRESETS, preset
 
 if TYPE_CHECKING:
     from tuner_gan.results.search_results import SearchResults
 
 ORACLE = "oracle.json"
 """KerasTuner's own state of the oracle."""
+TRIALS_A_WORKER = 50
+BYTES_A_WORKER = 2**30
+"""Trials and growth after which a worker leaves its place to a new process."""
+SECONDS_BETWEEN_LOOKS = 0.5
+"""At what other workers do."""
 SECONDS_TO_NOTE = 5.0
 """Of the search's time that a process may lose which is killed in the middle of a trial, and an epoch's."""
 
@@ -103,6 +110,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_model_size: parameters of generator and discriminator at most; a larger trial fails.
         distribution_strategy: `tf.distribute.Strategy` to build each GAN under.
         tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
+        worker: name of this process among several that search in the same folder, each with a name of its own; needs
+            one of Optuna's samplers. None for a process that searches alone.
+
+    Attributes:
+        worn_out: whether `search` has ended because this worker should make place for a new process.
 
     Raises:
         ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes or for
@@ -140,6 +152,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_model_size: int | None = None,
         distribution_strategy: tf.distribute.Strategy | None = None,
         tuner_id: str | None = None,
+        worker: str | None = None,
     ) -> None:
         if not isinstance(hypermodel, GANHyperModel):
             raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
@@ -164,6 +177,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
         if baselines not in ("all", "none"):
             raise ConfigError(f"baselines must be 'all' or 'none', but got {baselines!r}.")
+        if worker is not None and (overwrite or not _is_name(worker)):
+            reason = "overwrite would delete what others do" if overwrite else "it must be letters, digits, -, . and _"
+            raise ConfigError(f"worker={worker!r} cannot be: {reason}.")
+        self.worker = worker
+        self.worn_out = False
+        self._begun = 0
+        self._peak_at_start = memory_peak()
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
@@ -176,8 +196,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._max_trial_time: float | None = None
         self._max_total_epochs: int | None = None
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
+        self._setup_lock = files.setup_lock(self.folder)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
-            remove_project(self.folder)
+            files.remove_project(self.folder)
         files.create_folder(self.folder)
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
@@ -194,7 +215,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 max_failures=max_failures,
             )
         _check_objective(oracle, quality)
-        self._search = self._open_project(hypermodel, oracle)
+        if worker is not None and not isinstance(oracle, OptunaOracle):
+            raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
+        with self._setup():
+            self._search = self._open_project(hypermodel, oracle)
         # KerasTuner prints that it reloads; a library does not print.
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(
@@ -205,7 +229,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 executions_per_trial=executions_per_trial,
                 max_model_size=max_model_size,
                 distribution_strategy=distribution_strategy,
-                tuner_id=tuner_id,
+                tuner_id=tuner_id or worker,
             )
         if not self._is_worker():
             self.reload()  # KerasTuner looks under its own name only, so another tuner_id was never resumed
@@ -236,6 +260,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.quality.save(self.folder)
         files.write_json(path, wanted)
         return wanted
+
+    def _setup(self) -> contextlib.AbstractContextManager[object]:
+        """What one worker at a time may do."""
+        return contextlib.nullcontext() if self.worker is None else self._setup_lock
+
+    def _write_search(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Changes search.json, which other workers may have changed."""
+        with self._setup():
+            if self.worker is not None:
+                self._search = read_json(self.folder / files.SEARCH)
+            change(self._search)
+            files.write_json(self.folder / files.SEARCH, self._search)
 
     def _populate_initial_space(self) -> None:
         """Finds the space by sampling it; KerasTuner would build half a dozen models for that."""
@@ -367,7 +403,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 that runs at the end is scored as it is, and about a third is kept for finalists. None for no limit.
             max_trial_time: seconds that one execution may train for; it is then scored as it is. Those of finalists may
                 take longer where time would be left otherwise. None for no limit.
-            spent: seconds of `max_time` that went before this call, such as on training the classifier.
+            spent: seconds of `max_time` that went before this call, such as on training the classifier; for a worker
+                those of earlier runs in the same folder, too.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
                 that goes on after an interruption gets new copies, which have not seen its earlier epochs.
             verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
@@ -388,16 +425,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             with _plain_errors(), self._guard:
                 super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with files.search_lock(self.folder), _plain_errors():
+        with self._lock(), _plain_errors():
             with self._guard:
                 self._begin(data, epochs, max_time, max_total_epochs, spent)
+                finalists: list[tuple[TrialRecord, frozenset[str]]] = []
                 try:
                     with contextlib.suppress(_BudgetSpentError):
                         self._run_baselines(data, epochs, callbacks, verbose)
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
                     self._max_total_epochs = max_total_epochs
-                    finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
+                    if not self.worn_out:
+                        finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
                         self.oracle.release()
@@ -405,11 +444,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         self._write_elapsed()
                 self._guard.check()
             for record, names in finalists:
-                write_record(record.folder, ask(self.quality, record, names))
+                if self._take(record.trial_id):
+                    write_record(record.folder, ask(self.quality, record, names))
+                    self._give_up(record.trial_id)
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
         if failed and len(failed) == len(results.records):
             raise SearchError(f"All {len(failed)} trials failed; the last one because: {failed[-1].message}")
+
+    def _lock(self) -> contextlib.AbstractContextManager[None]:
+        if self.worker is None:
+            return files.search_lock(self.folder)
+        return files.worker_lock(self.folder, self.worker)
 
     def _check_search(self, images: Any, epochs: Any, max_time: Any, max_trial_time: Any, callbacks: Any) -> None:
         shape = self.hypermodel.image_shape
@@ -475,19 +521,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         spent: float,
     ) -> None:
         # Another process may have searched here since this tuner was made.
-        self._search = self._open_project(self.hypermodel, self.oracle)
-        self.reload()
+        with self._setup():
+            self._search = self._open_project(self.hypermodel, self.oracle)
+            self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
         digest = hashlib.sha256()
         for array in training:
             digest.update(np.ascontiguousarray(array).data)
         fingerprint = digest.hexdigest()
-        data = self._search["data"]
-        if data.get("train_fingerprint", fingerprint) != fingerprint:
+        if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
-        data |= {"train_fingerprint": fingerprint, "images": len(training[0])}
         config = {
             "epochs": epochs,
             "max_trials": self.oracle.max_trials,
@@ -497,11 +542,17 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "finalists": self.finalists,
             "finalist_seeds": self.finalist_seeds,
         }
-        if self._search["config"] != config:
-            self._search.pop(files.FINALISTS, None)  # they were chosen for another search
-        self._search["config"] = config
+
+        def note(search: dict[str, Any]) -> None:
+            search["data"] |= {"train_fingerprint": fingerprint, "images": len(training[0])}
+            if search["config"] != config:
+                search.pop(files.FINALISTS, None)  # they were chosen for another search
+            search["config"] = config
+
+        self._write_search(note)
         self._started = time.monotonic() - spent
-        self._elapsed_before = float(self._search["elapsed_s"])
+        # Workers begin at any time, and each is told what went before.
+        self._elapsed_before = float(self._search["elapsed_s"]) if self.worker is None else 0.0
         self._deadline = None if max_time is None else self._started + max_time - self._elapsed_before
         self._stop_at = self._deadline
         if self._deadline is not None and max_time is not None and self._has_finalists():
@@ -520,8 +571,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _write_elapsed(self) -> None:
         self._noted = time.monotonic()
-        self._search["elapsed_s"] = round(self._elapsed_before + time.monotonic() - self._started, 3)
-        files.write_json(self.folder / files.SEARCH, self._search)
+        elapsed = round(self._elapsed_before + time.monotonic() - self._started, 3)
+        self._write_search(lambda search: search.update(elapsed_s=max(search["elapsed_s"], elapsed)))
 
     def _run_baselines(self, data: tuple[np.ndarray, ...], epochs: int, callbacks: Any, verbose: int) -> None:
         # A chief trains nothing, and its workers would each train them.
@@ -529,6 +580,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         for name in PRESETS:
             self.pre_create_trial()
+            if not self._take(name):
+                continue
             architecture = preset(name, self.hypermodel.image_shape, self.hypermodel.classes)
             training = architecture.training
             values = {
@@ -539,6 +592,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "batch_size": training.batch_size,
             }
             if self._finished(name, values, (COMPLETED, FAILED)) is not None:
+                self._give_up(name)
                 continue
             self._forget_finalists()
             # A baseline that fails is a row of the table like any other; the search goes on.
@@ -553,6 +607,24 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     callbacks,
                     verbose,
                 )
+            self._give_up(name)
+
+    def _take(self, trial_id: str) -> bool:
+        """Tells whether this process is to run a trial that no oracle gave out: no other worker does."""
+        return self.worker is None or take_trial(self.folder, trial_id)
+
+    def _give_up(self, trial_id: str) -> None:
+        release_trial(self.folder, trial_id)
+
+    def _wait_for_others(self) -> None:
+        """Waits until no other worker runs a trial, or the time is over."""
+        if self.worker is None:
+            return
+        while any(files.is_locked(path) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.LOCK}")):
+            self._guard.check()
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _has_finalists(self) -> bool:
         return self.finalists > 0 and not self._is_shared()
@@ -578,7 +650,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             max_time=max_time,
             max_trial_time=self._max_trial_time,
         )
-        trials = self._choose_finalists(final)
+        self._wait_for_others()
+        with self._setup():
+            trials = self._choose_finalists(final)
         questions = final.questions(len(trials))
         if self._deadline is not None:
             self._stop_at = self._deadline - questions.seconds
@@ -593,6 +667,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 break
             build, fit = repeat(self.hypermodel, trial)
             trial_id = finalist_id(trial)
+            if not self._take(trial_id):
+                continue
             with contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 self._run(
                     TrialRecord(self._trial_folder(trial_id), trial_id, RUNNING, FINALIST),
@@ -606,6 +682,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     executions=self.finalist_seeds,
                     least_s=least,
                 )
+            self._give_up(trial_id)
             self._write_elapsed()
         records = [self._finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
         return [
@@ -622,8 +699,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if isinstance(stored, list) and all(trial_id in completed for trial_id in stored):
             return [completed[trial_id] for trial_id in stored]
         trials = final.choose(ranked, functools.partial(self._is_trained, final), _until(self._deadline))
-        self._search[files.FINALISTS] = [trial.trial_id for trial in trials]
-        self._write_elapsed()
+        chosen = [trial.trial_id for trial in trials]
+        self._write_search(lambda search: search.update({files.FINALISTS: chosen}))
         return trials
 
     def _is_trained(self, final: FinalRound, trial: TrialRecord) -> bool:
@@ -636,8 +713,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _forget_finalists(self) -> None:
         """Lets finalists be chosen anew, because a trial begins that may be better."""
-        if self._search.pop(files.FINALISTS, None) is not None:
-            self._write_elapsed()
+        if files.FINALISTS in self._search:
+            self._write_search(lambda search: search.pop(files.FINALISTS, None))
 
     def _is_shared(self) -> bool:
         """Tells whether KerasTuner's chief and workers share this search (the KERASTUNER_* variables)."""
@@ -648,12 +725,20 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._guard.check()
         if self._epochs_left() == 0:
             raise _BudgetSpentError
+        if self.worker is not None and self._is_worn_out():
+            self.worn_out = True
+            raise _BudgetSpentError
         if self._stop_at is None:
             return
         goes_on = any(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}"))  # deleted when a trial ends
         least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
             raise _BudgetSpentError
+
+    def _is_worn_out(self) -> bool:
+        """Tells whether another process should go on: TensorFlow keeps some megabytes of every trial."""
+        self._begun += 1
+        return self._begun > TRIALS_A_WORKER or memory_peak() - self._peak_at_start > BYTES_A_WORKER
 
     def _epochs_left(self) -> int | None:
         """What is left of the epochs of all trials; None without a limit."""
@@ -884,6 +969,21 @@ def _plain_errors() -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
         raise unwritable(reason or error) from error
+
+
+def memory_peak() -> int:
+    """Returns the most bytes that this process has had in memory; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _is_name(worker: object) -> bool:
+    """Tells whether a worker's name can be that of a file."""
+    return isinstance(worker, str) and re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*", worker) is not None
 
 
 def _check_classes(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:

@@ -1,0 +1,189 @@
+"""Several local processes on one search: started, watched, replaced and ended here.
+
+The parent loads no TensorFlow. Each worker is a `tuner-gan worker` of its own, with its share of the threads, or a GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tuner_gan import files
+from tuner_gan.config import SearchConfig
+from tuner_gan.errors import SearchError, TunerGANError
+from tuner_gan.search.interrupts import InterruptGuard
+
+WORN_OUT = 75
+"""Exit code of a worker that wants to be replaced (EX_TEMPFAIL)."""
+ERRORS = {error.exit_code: error for error in (TunerGANError, SearchError)}
+"""By the exit codes with which the command line tells them."""
+SECONDS_BETWEEN_LOOKS = 0.2
+MOST_DEATHS = 3
+"""Of workers in a row, before they have begun a trial, after which the search ends."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerTask:
+    """What a worker is told.
+
+    Attributes:
+        config: settings of the search.
+        name: of the worker.
+        started_at: `time.time()` of the command, earlier by the seconds that earlier runs in the folder took.
+    """
+
+    config: SearchConfig
+    name: str
+    started_at: float
+
+    def to_json(self) -> str:
+        """Returns text from which `from_json` makes an equal task."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkerTask:
+        """Reads what `to_json` wrote."""
+        content = json.loads(text)
+        return cls(**{**content, "config": SearchConfig(**content["config"])})
+
+
+class WorkerPool:
+    """Runs the workers of a search until all of them have ended.
+
+    Args:
+        config: settings of the search, the number of workers among them.
+        started_at: as in `WorkerTask`.
+    """
+
+    def __init__(self, config: SearchConfig, started_at: float) -> None:
+        self._config = config
+        self._started_at = started_at
+        self._folder = config.folder
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._born: dict[str, float] = {}
+        self._deaths = 0
+
+    def run(self) -> None:
+        """Starts the workers and replaces those that are worn out or have died.
+
+        Raises:
+            TunerGANError: a worker has ended with an error, which is shown, or several in a row have died.
+            KeyboardInterrupt: of Ctrl-C or SIGTERM; the workers have ended by then.
+        """
+        count = self._config.workers or 1
+        (self._folder / files.WORKERS_DIR).mkdir(parents=True, exist_ok=True)
+        names = _free_names(self._folder, count)
+        places = dict(zip(names, range(count), strict=True))
+        with InterruptGuard() as guard:
+            try:
+                for name in names:
+                    self._start(name, places[name])
+                while self._running:
+                    guard.check()
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                    for name, process in list(self._running.items()):
+                        if process.poll() is not None:
+                            del self._running[name]
+                            self._look_at(name, process.returncode, places[name])
+            finally:
+                self._stop()
+
+    def _start(self, name: str, place: int) -> None:
+        task = WorkerTask(self._config, name, self._started_at)
+        self._born[name] = time.time()
+        with self._log(name).open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", "tuner_gan", "worker", task.to_json()],
+                env={**os.environ, **_share(place, self._config.workers or 1)},
+                stdin=subprocess.PIPE,  # ends with this process, however that does, and the worker with it
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is heard here, and told to each worker once
+            )
+
+    def _look_at(self, name: str, code: int, place: int) -> None:
+        """Replaces a worker that is worn out or was killed; an error of one ends the search."""
+        if code == 0:
+            return
+        if code in ERRORS:
+            raise ERRORS[code](self._last_line(name).removeprefix("tuner-gan: error: "))
+        if code != WORN_OUT:
+            records = self._folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")
+            is_early = not any(record.stat().st_mtime > self._born[name] for record in records)
+            self._deaths = self._deaths + 1 if is_early else 0
+            if self._deaths >= MOST_DEATHS:
+                raise SearchError(
+                    f"{self._deaths} workers died before they began a trial, the last one with exit code {code}: give "
+                    f"the search fewer workers, and see {self._log(name)}."
+                )
+        self._start(name, place)
+
+    def _stop(self) -> None:
+        """Ends all workers, which save what they do."""
+        for process in self._running.values():
+            process.terminate()
+        try:
+            for process in self._running.values():
+                process.wait()
+        finally:  # a second Ctrl-C
+            for process in self._running.values():
+                process.kill()
+
+    def _log(self, name: str) -> Path:
+        return self._folder / files.WORKERS_DIR / f"{name}.log"
+
+    def _last_line(self, name: str) -> str:
+        lines = self._log(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else "a worker ended without a word"
+
+
+def end_with_parent() -> None:
+    """Ends this worker, as SIGTERM does, when its parent is no more."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _free_names(folder: Path, count: int) -> list[str]:
+    """Names of workers that no living one has, here or on another machine that shares the folder."""
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", platform.node()) or "worker"
+    names = (f"{host}-{number}" for number in itertools.count())
+    taken = (folder / files.WORKERS_DIR).glob(f"*{files.LOCK}")
+    busy = {path.name.removesuffix(files.LOCK) for path in taken if files.is_locked(path)}
+    return list(itertools.islice((name for name in names if name not in busy), count))
+
+
+def _share(place: int, count: int) -> dict[str, str]:
+    """Environment variables that give a worker its share of the machine: of the threads, and one GPU in turn.
+
+    Args:
+        place: of the worker among those of this machine, from 0.
+        count: of them.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    share = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), threads)
+    gpus = _gpus()
+    return {**share, "CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else share
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none where there are none."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [gpu for gpu in chosen.split(",") if gpu.strip()]
+    # The driver lists them here; asking TensorFlow would take their memory.
+    found = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number in range(len(list(found.iterdir())))] if found.is_dir() else []
