@@ -8,6 +8,7 @@ alike and annealed, and maps that end at the image's exact shape.
 from __future__ import annotations
 
 import math
+
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 

@@ -151,7 +151,7 @@ def end_with_parent() -> None:
     """Ends this worker, as SIGTERM does, when its parent is no more."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        os.read(sys.stdin.fileno(), 1)  # nothing ever comes; a buffer's lock would stop the interpreter from ending
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
