@@ -11,7 +11,7 @@ from searches import MeanQuality, TinySpace, blobs, make_tuner
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
-from tuner_gan.search.project import check_same, describe, remove_project
+from tuner_gan.search.project import check_same, describe
 from tuner_gan.search_spaces.base import declare
 
 
@@ -20,7 +20,7 @@ def described(**changes: Any) -> dict[str, Any]:
         "quality": MeanQuality(blobs()),
         "space_name": "TinySpace",
         "space": declare(TinySpace()),
-        "oracle": "RandomOracle",
+        "oracle": "tpe",
         "seed": 0,
     }
     return describe("demo", **(arguments | changes))
@@ -77,7 +77,7 @@ def test_a_damaged_search_json_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_projects_are_removed(tmp_path: Path) -> None:
-    remove_project(tmp_path / "nothing")
+    files.remove_project(tmp_path / "nothing")
 
     precious = tmp_path / "search"
     precious.mkdir()
@@ -94,16 +94,16 @@ def test_only_projects_are_removed(tmp_path: Path) -> None:
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    remove_project(empty)
+    files.remove_project(empty)
     assert not empty.exists()
 
     MeanQuality(blobs()).save(tmp_path / "fitted")
-    remove_project(tmp_path / "fitted")
+    files.remove_project(tmp_path / "fitted")
     assert not (tmp_path / "fitted").exists()
 
 
 def test_a_project_that_is_searched_in_is_not_removed(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
     with files.search_lock(tuner.folder), pytest.raises(ProjectError, match="is in use by"):
-        remove_project(tuner.folder)
+        files.remove_project(tuner.folder)
     assert (tuner.folder / files.SEARCH).exists()

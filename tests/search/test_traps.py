@@ -261,7 +261,7 @@ def test_trap_05_divergence(tmp_path: Path) -> None:
     assert list(trials["flags"][1:]) == ["diverged"] * 3
     assert trials.score[1:].isna().all()
     contents = strict_json(tmp_path / "ours")
-    assert len(contents) > 10
+    assert len(contents) > 6
     for trial_id in trials.trial_id[1:]:
         assert tuner.oracle.get_trial(trial_id).score is None
 
@@ -356,7 +356,7 @@ def test_trap_09_files_are_replaced_and_may_be_damaged(tmp_path: Path) -> None:
     with pytest.raises(json.JSONDecodeError):
         Stock(tmp_path, results=1.0)
 
-    tuner = run_search(tmp_path, max_trials=2, eager=True)
+    tuner = run_search(tmp_path, oracle="bayesian", max_trials=2, eager=True)
     folder = tuner.folder
     before = repeatable(tuner)
     for name in (files.TUNER, files.SEARCH):
@@ -369,16 +369,16 @@ def test_trap_09_files_are_replaced_and_may_be_damaged(tmp_path: Path) -> None:
     whole = {path: path.read_bytes() for path in (folder / files.TUNER, folder / "oracle.json")}
     for damage in (b"", whole[folder / files.TUNER][:100], b"null", b"[]", b'{"oracle": {}, "trials": {}}'):
         (folder / files.TUNER).write_bytes(damage)
-        again = run_search(tmp_path, max_trials=2, eager=True)
+        again = run_search(tmp_path, oracle="bayesian", max_trials=2, eager=True)
         pd.testing.assert_frame_equal(repeatable(again), before)
         assert again.oracle.remaining_trials() == 0
     for path in (folder / "oracle.json", folder / "trial_0" / "trial.json"):
         path.write_bytes(b"")
-    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, max_trials=2, eager=True)), before)
+    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, oracle="bayesian", max_trials=2, eager=True)), before)
     for path in whole:
         path.write_bytes(b"{")
     with pytest.raises(ProjectError, match=r"are damaged, so the search cannot go on .* overwrite the project"):
-        make_tuner(tmp_path)
+        make_tuner(tmp_path, oracle="bayesian")
     pd.testing.assert_frame_equal(
         load(folder).trials().drop(columns=["started_at", "duration_s"])[before.columns], before
     )

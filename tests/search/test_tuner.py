@@ -40,7 +40,8 @@ TRIAL_FILES = {
     files.GENERATOR,
     files.STATE,
     files.SAMPLES,
-    "trial.json",  # KerasTuner's
+    files.KERASTUNER_TRIAL,
+    files.LOCK,
 }
 
 
@@ -94,10 +95,10 @@ def test_baselines_come_first_and_finalists_last(searched: GANTuner) -> None:
 def test_the_project_folder(searched: GANTuner) -> None:
     names = {path.name for path in searched.folder.iterdir()}
     trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv", f"trial_{finalist_of(searched)}"}
-    project = {files.SEARCH, files.TUNER, "oracle.json", files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
-    assert names == trials | project
+    project = {files.SEARCH, files.STUDY, files.ARTIFACTS, files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
+    assert names == trials | project | {files.ASK_LOCK}
     for trial in trials:
-        expected = TRIAL_FILES if trial == "trial_0" else TRIAL_FILES - {"trial.json"}
+        expected = TRIAL_FILES if trial == "trial_0" else TRIAL_FILES - {files.KERASTUNER_TRIAL, files.LOCK}
         assert {path.name for path in (searched.folder / trial).iterdir()} == expected
     content = files.read_json(searched.folder / files.SEARCH)
     assert content["config"] == {
@@ -274,6 +275,7 @@ def test_coverage_as_the_objective(searched: GANTuner, digits: DataSplits, tmp_p
             GANHyperModel(digits.image_shape, TinySpace(widest=32, learning_rate=1e-2)),
             quality=QualityEvaluator.load(searched.folder, objective=objective),
             max_trials=2,
+            pruner="none",
             baselines="none",
             finalists=0,
             directory=tmp_path,

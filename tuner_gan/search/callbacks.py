@@ -31,6 +31,10 @@ SCORINGS = 10
 training."""
 
 
+ONE_CLASS_RUNGS = 3
+"""Rungs in a row at which a training makes one class only before it is taken for hopeless."""
+
+
 def is_rung(epoch: int, epochs: int) -> bool:
     """Tells whether a training of `epochs` is scored after `epoch` (from 1): ten times, evenly, and at the end."""
     return epoch == epochs or epoch % first_rung(epochs) == 0
@@ -256,9 +260,10 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return metrics
 
     def _check_classes(self, metrics: Mapping[str, float]) -> None:
-        """Ends a training that has made one class only, twice: after the first epochs many do that, and recover."""
+        """Ends a training that has made one class only at three rungs: after the first epochs many do, and recover."""
         rungs = [row for row in self.rows if row["execution"] == self.execution and row.get("metric.modes") is not None]
-        if metrics.get("modes") == 1 and rungs and rungs[-1]["metric.modes"] == 1:
+        modes = [*(row["metric.modes"] for row in rungs), metrics.get("modes")][-ONE_CLASS_RUNGS:]
+        if modes == [1] * ONE_CLASS_RUNGS and self.last_epoch < self.epochs:
             raise DegenerateError("the generator makes images of one class only", "collapsed")
 
     def evaluate_best(self, generator: keras.Model) -> None:

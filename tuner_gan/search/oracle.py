@@ -189,6 +189,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         with ask_lock(Path(self._project_dir)):
             trial = self._patiently(lambda: self._next(tuner_id))
         if trial.status == "RUNNING":
+            self._save_trial(trial)
             self.tuner_ids.add(tuner_id)
             self.ongoing_trials[tuner_id] = trial
             self._display.on_trial_begin(trial)
@@ -380,7 +381,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """Does nothing: every change was written to the study when it was made."""
 
     def _save_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        """Does nothing, like `save`."""
+        """Writes KerasTuner's own file of a trial, for those who look for it; nothing here reads it."""
+        folder = files.trial_dir(Path(self._project_dir), trial.trial_id)
+        files.write_text(folder / files.KERASTUNER_TRIAL, json.dumps(trial.get_state()))
 
     def reload(self) -> None:
         """Takes over what is in the study."""

@@ -440,6 +440,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
                         self.oracle.release()
+                        self.oracle.close()
                     with contextlib.suppress(OSError):
                         self._write_elapsed()
                 self._guard.check()
