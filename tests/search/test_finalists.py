@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import statistics
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -263,11 +264,50 @@ def test_interrupted_it_goes_on_with_the_same_finalists(searched: GANTuner, tmp_
     tuner = make_tuner(tmp_path, **SEARCH, quality=Flagged(blobs()), hypermodel=hypermodel)
     tuner.search(blobs(), epochs=2)
     path.write_text(json.dumps(content))
-    assert len(hypermodel.fits) == 3
+    assert len(hypermodel.fits) == 2  # the first training had ended
     assert tuner.results().config["finalists"] == chosen
     assert tuner.results().trial(first.trial_id).started_at == first.started_at
-    columns = ["trial_id", "status", "score", "score_std", "executions", "metric.second_fcd", "flags", "seed"]
+    columns = [
+        "trial_id",
+        "status",
+        "score",
+        "score_std",
+        "executions",
+        "metric.second_fcd",
+        "flags",
+        "seed",
+        "message",
+    ]
     assert tuner.results().trials()[columns].equals(searched.results().trials()[columns])
+
+
+def test_interrupted_with_no_time_for_another_training_it_ends_with_those_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: dict[str, Any] = {"max_trials": 1, "finalists": 1, "finalist_seeds": 3}
+    tuner = make_tuner(tmp_path, hypermodel=Counted(KeyboardInterrupt, 3), **arguments)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(blobs(), epochs=1)
+    monkeypatch.setattr(FinalRound, "training_s", lambda *_: 5000.0)
+    hypermodel = Counted(KeyboardInterrupt, 0)
+    tuner = make_tuner(tmp_path, hypermodel=hypermodel, **arguments)
+    tuner.search(blobs(), epochs=1, max_time=1000)
+    finalist = tuner.results().best
+    assert hypermodel.fits == []
+    assert (finalist.status, len(finalist.executions)) == ("COMPLETED", 1)
+    assert finalist.message == "there was time for 1 of 3 trainings"
+    assert finalist.score == finalist.executions[0].score
+
+
+def test_an_unfinished_finalist_lets_no_trial_begin(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path)
+    tuner._stop_at, tuner._max_trial_time = time.monotonic() + 100, 1000.0
+    for trial, begins in (("final_0", False), ("0", True)):
+        folder = files.trial_dir(tuner.folder, trial)
+        folder.mkdir()
+        (folder / files.CHECKPOINT).touch()
+        with nullcontext() if begins else pytest.raises(tuner_module._BudgetSpentError):
+            tuner.pre_create_trial()
 
 
 def test_a_choice_that_cannot_be_kept_is_made_anew(tmp_path: Path) -> None:

@@ -204,16 +204,18 @@ class TrialRun:
         return (*self._earlier, *(recorder.record() for recorder in self._recorders))
 
     def _ended_early(self, executions: int) -> str | None:
-        last = self._recorders[-1]
-        if last.pruned:
+        # After an interruption there may be no time for another execution, and then there is none of this process.
+        last = self._recorders[-1] if self._recorders else None
+        if last is not None and last.pruned:
             return f"pruned after {last.last_epoch} of {self.epochs.stop} epochs"
         reasons = []
-        if last.last_epoch < self.epochs.stop:
+        if last is not None and last.last_epoch < self.epochs.stop:
             causes = {"its time limit": last.out_of_time, "the limit of epochs": last.out_of_epochs, "a callback": True}
             cause = next(cause for cause, happened in causes.items() if happened)
             reasons.append(f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs")
-        if len(self._recorders) < executions and not last.out_of_epochs:
-            reasons.append(f"there was time for {len(self._recorders)} of {executions} trainings")
+        ended = len(self._executions())
+        if ended < executions and not (last is not None and last.out_of_epochs):
+            reasons.append(f"there was time for {ended} of {executions} trainings")
         return "; ".join(reasons) or None
 
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:

@@ -731,7 +731,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise _BudgetSpentError
         if self._stop_at is None:
             return
-        goes_on = any(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}"))  # deleted when a trial ends
+        # A checkpoint is deleted when its trial ends. That of a finalist is no trial to go on with now.
+        finalists = set(self.folder.glob(f"{files.TRIAL_PREFIX}{files.FINALIST_PREFIX}*/{files.CHECKPOINT}"))
+        goes_on = set(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}")) - finalists
         least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
             raise _BudgetSpentError
