@@ -187,7 +187,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         with ask_lock(Path(self._project_dir)):
-            trial = self._patiently(lambda: self._next(tuner_id))
+            trial = self._patiently(self._next)
         if trial.status == "RUNNING":
             self._save_trial(trial)
             self.tuner_ids.add(tuner_id)
@@ -199,7 +199,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             time.sleep(SECONDS_IDLE)
         return trial
 
-    def _next(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
+    def _next(self) -> keras_tuner.engine.trial.Trial:
         """A trial to run, or one that says IDLE or STOPPED."""
         self._synchronize()
         abandoned = self._take_up()
@@ -210,8 +210,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             # Where KerasTuner's chief has given out every trial that still runs, none is left to wait for.
             elsewhere = any(trial.status == "RUNNING" for trial in self._trials_of_others())
             return self._make_trial(self._trial_id(begun), {}, "IDLE" if elsewhere else "STOPPED")
-        worker = int.from_bytes(tuner_id.encode(), "big")
-        seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun, worker))]
+        seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun,))]
         sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
         suggestion = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun))
         trial_id = self._trial_id(suggestion.number)
