@@ -13,7 +13,6 @@ from tuner_gan.errors import ProjectError
 from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
     INTERRUPTED,
-    METRIC,
     RUNNING,
     ExecutionRecord,
     TrialRecord,
@@ -46,17 +45,13 @@ class Unfinished:
         return max(noted, self.record.duration_s or 0.0)
 
 
-def find_unfinished(
-    new: TrialRecord, hyperparameters: Mapping[str, Value], seeds: Sequence[int], objective: str, direction: str
-) -> Unfinished | None:
+def find_unfinished(new: TrialRecord, hyperparameters: Mapping[str, Value], seeds: Sequence[int]) -> Unfinished | None:
     """Reads what an interrupted run of the same trial left in its folder.
 
     Args:
         new: the record of the trial as it is about to start.
         hyperparameters: their values now.
         seeds: of its executions.
-        objective: the metric that it is scored by.
-        direction: `"min"` or `"max"`.
 
     Returns:
         None when nothing can be kept: the trial starts at its beginning.
@@ -107,12 +102,6 @@ def find_unfinished(
         if len(of_running) > 1 or "damaged" in str(error):
             which = f"execution {running} of trial" if len(seeds) > 1 else "Trial"
             warn_of_loss(f"{which[0].upper()}{which[1:]} {new.trial_id} starts again: {error}.")
-    sign = -1.0 if direction == "max" else 1.0
-    scores = [sign * one.score for one in finished if one.score is not None]
-    lost = [sign * row[METRIC + objective] for row in of_running if row.get(METRIC + objective) is not None]
-    if scores and lost and min(lost) < min(scores):
-        # The lost execution has written its generator over that of a finished one.
-        return None
     return Unfinished(record, finished, kept, None)
 
 

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
-from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
+from tuner_gan.errors import ConfigError, ProjectError, SearchError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.image_labels import check_class_indices
@@ -35,11 +35,13 @@ from tuner_gan.results import load
 from tuner_gan.results.checks import Value
 from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import COMPLETED, FAILED, PRUNED, RUNNING, TrialRecord, read_json, write_record
-from tuner_gan.search.callbacks import fatal_when_unwritable, unwritable
+from tuner_gan.search.callbacks import fatal_when_unwritable
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracles import make_oracle
-from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project
+from tuner_gan.search.plain_errors import plain_errors
+from tuner_gan.search.project import CONTINUED, check_same, describe, remove_project, training_fingerprint
+from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare
 from tuner_gan.search_spaces.presets import PRESETS, preset
@@ -88,6 +90,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_model_size: parameters of generator and discriminator at most; a larger trial fails.
         distribution_strategy: `tf.distribute.Strategy` to build each GAN under.
         tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
+        settings: JSON-ready: those of the command line, from which `tuner-gan rerun` loads the data again.
 
     Raises:
         ConfigError: an argument is not valid, or quality and hypermodel are for images of different shapes or for
@@ -120,6 +123,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_model_size: int | None = None,
         distribution_strategy: tf.distribute.Strategy | None = None,
         tuner_id: str | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(hypermodel, GANHyperModel):
             raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
@@ -147,6 +151,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.seed = seed
         self.baselines = baselines
         self.finalists = finalists
+        self._settings = settings
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
         self._stop_at: float | None = None
@@ -308,10 +313,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
         if self._is_worker():
-            with _plain_errors(), self._guard:
+            with plain_errors(), self._guard:
                 super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with files.search_lock(self.folder), _plain_errors():
+        with files.search_lock(self.folder), plain_errors():
             with self._guard:
                 self._begin(data, epochs, max_time, spent)
                 try:
@@ -390,10 +395,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
-        digest = hashlib.sha256()
-        for array in training:
-            digest.update(np.ascontiguousarray(array).data)
-        fingerprint = digest.hexdigest()
+        fingerprint = training_fingerprint(training)
+        if self._settings is not None:
+            self._search["settings"] = self._settings
         data = self._search["data"]
         if data.get("train_fingerprint", fingerprint) != fingerprint:
             images = "images" if len(training) == 1 else "images or labels"
@@ -552,19 +556,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             last = int(hp.values.get("tuner/epochs", epochs))
             first = int(hp.values.get("tuner/initial_epoch", 0))
 
-            def build() -> GAN:
-                gan = self.hypermodel.build(hp)
-                if not isinstance(gan, GAN):
-                    raise keras_tuner.errors.FatalTypeError(
-                        ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
-                    )
-                if hp.values.get("tuner/trial_id"):
-                    gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
-                return gan
-
-            def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
-                return self.hypermodel.fit(hp, gan, *args, **kwargs)
-
+            build, fit = self._recipe(hp)
             record = self._run(
                 TrialRecord(
                     self._trial_folder(trial.trial_id),
@@ -583,6 +575,24 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         name = self.oracle.objective.name
         return [{name: execution.score} for execution in record.executions if execution.score is not None]
+
+    def _recipe(self, hp: keras_tuner.HyperParameters) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+        """How the GAN of a point of the space is built and trained."""
+
+        def build() -> GAN:
+            gan = self.hypermodel.build(hp)
+            if not isinstance(gan, GAN):
+                raise keras_tuner.errors.FatalTypeError(
+                    ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                )
+            if hp.values.get("tuner/trial_id"):
+                gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
+            return gan
+
+        def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
+            return self.hypermodel.fit(hp, gan, *args, **kwargs)
+
+        return build, fit
 
     def _finished(
         self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED,)
@@ -612,15 +622,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     ) -> TrialRecord:
         run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan)
         seeds = [self._execution_seed(record.trial_id, index) for index in range(self.executions_per_trial)]
-        strategy = self.distribution_strategy
-
-        def build_in_scope() -> GAN:
-            with contextlib.nullcontext() if strategy is None else strategy.scope():
-                return build()
-
         try:
             return run.train(
-                build_in_scope,
+                self._in_scope(build),
                 lambda gan, recorder: fit(
                     gan,
                     *data,
@@ -636,6 +640,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         finally:
             self._gan = run.gan
+
+    def _in_scope(self, build: Callable[[], GAN]) -> Callable[[], GAN]:
+        def build_in_scope() -> GAN:
+            strategy = self.distribution_strategy
+            with contextlib.nullcontext() if strategy is None else strategy.scope():
+                return build()
+
+        return build_in_scope
 
     def _interrupter(self) -> keras.callbacks.Callback:
         """Hears Ctrl-C after each batch, and notes the search's time now and then, in case the process is killed."""
@@ -654,6 +666,35 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def results(self) -> SearchResults:
         """Reads the tables of this search from its folder."""
         return load(self.folder)
+
+    def rerun(self, trial_id: str, x: ImageDataset | np.ndarray, y: np.ndarray | None = None) -> Rerun:
+        """Trains a trial again, from the same seeds and for as many steps, to see whether it comes to the same score.
+
+        It is written to `reruns/trial_ID` in the project's folder. Callbacks that the search was given do not run.
+
+        Args:
+            trial_id: of a trial with a score, or `"best"`.
+            x: the training images of the search, as for `search`.
+            y: their labels, as for `search`.
+
+        Returns:
+            Both records; `check()` of it raises where the scores differ.
+
+        Raises:
+            ProjectError: images or labels are not those of the search, or a file of the trial is damaged.
+            SelectionError: there is no such trial, or it has no score.
+            SearchError: the trial failed this time.
+        """
+        images = x.images if isinstance(x, ImageDataset) else x
+        labels = self._find_labels(x, y)
+        record = self.results().trial(trial_id)
+        trial = self.oracle.trials.get(record.trial_id)  # of a baseline there is none
+        build, fit = (
+            (functools.partial(build_recorded, self.folder, record), GAN.fit)
+            if trial is None
+            else self._recipe(trial.hyperparameters)
+        )
+        return rerun(self.folder, record.trial_id, images, labels, self.quality, self._in_scope(build), fit)
 
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
         """Loads the best trials' GANs, best first, with the averaged generator of their best epoch.
@@ -682,22 +723,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         from tuner_gan.results.export import export
 
         return export(self.folder, trial_id, directory)
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Raises the errors of this package where KerasTuner has wrapped them, or wrote its own files in vain."""
-    try:
-        yield
-    except keras_tuner.errors.FatalError as error:
-        if error.args and isinstance(error.args[0], TunerGANError):
-            raise error.args[0] from error
-        raise
-    except TunerGANError:
-        raise
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-        raise unwritable(reason or error) from error
 
 
 def _check_classes(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
