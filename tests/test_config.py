@@ -83,7 +83,7 @@ def test_settings_are_json_and_come_back() -> None:
     config = SearchConfig(data="photos", image_size="32x48", max_time="5m", conditional=True, **steering)
     settings = json.loads(json.dumps(config.to_json()))
     again = SearchConfig(**settings)
-    steered = {"generator_lr": [1e-4, 1e-3], "batch_size": [128, 32, 64]}
+    steered: dict[str, Any] = {"generator_lr": [1e-4, 1e-3], "batch_size": [128, 32, 64]}
     assert again == dataclasses.replace(config, range=steered)
     assert again.to_json() == settings
 
