@@ -118,6 +118,13 @@ def test_a_record_without_times_is_read(tmp_path: Path) -> None:
         assert (one.build_s, one.compile_s, one.eval_s, one.save_s) == (None, None, None, None)
 
 
+def test_a_record_that_does_not_say_how_long_it_was_to_be_trained_is_read(tmp_path: Path) -> None:
+    content = record_json("0003")
+    del content["planned_epochs"], content["promoted_from"], content["executions"][0]["finished"]
+    record = TrialRecord.from_json(content, write_trial(tmp_path, content))
+    assert (record.planned_epochs, record.promoted_from, record.executions[0].finished) == (None, None, None)
+
+
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "0.1"])
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path, score: Any) -> None:
     folder = write_trial(tmp_path, record_json())
