@@ -248,8 +248,9 @@ def test_too_little_time_for_any_trial_says_so(
     assert said == "The time was over before the first trial could start: give the search a longer --max-time."
 
 
-def test_ctrl_c_ends_a_search_cleanly_and_the_same_command_goes_on(
-    once: tuple[Path, Run], tmp_path: Path, capsys: Capture
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_search_cleanly_and_the_same_command_goes_on(
+    number: signal.Signals, expected: int, once: tuple[Path, Run], tmp_path: Path, capsys: Capture
 ) -> None:
     # A process of its own, to be sent the signal: some 10 s.
     project = copy_search(once[0], tmp_path, trials=False)
@@ -263,9 +264,9 @@ def test_ctrl_c_ends_a_search_cleanly_and_the_same_command_goes_on(
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     found = finish(process)
-    assert (found.code, found.err) == (130, "")
+    assert (found.code, found.err) == (expected, "")
     assert "Interrupted. The same command goes on from here." in found.out
     rows = [line.split()[:3] for line in found.out.splitlines() if re.match(r" *[\d ]+ (COMPLETED|INTERRUPTED)", line)]
     assert rows == [["1", "0", "COMPLETED"], ["1", "INTERRUPTED", "search"]]

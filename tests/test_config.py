@@ -124,6 +124,20 @@ def test_the_time_of_a_trial() -> None:
     assert SearchConfig(max_epochs=100).seconds is None
 
 
+def test_settings_are_json_and_come_back() -> None:
+    steering: dict[str, Any] = {
+        "set": {"beta1": 0.5},
+        "range": {"generator_lr": (1e-4, 1e-3), "batch_size": {64, 128, 32}},
+        "default": {"loss": "hinge"},
+    }
+    config = SearchConfig(data="photos", image_size="32x48", max_time="5m", conditional=True, **steering)
+    settings = json.loads(json.dumps(config.to_json()))
+    again = SearchConfig(**settings)
+    steered: dict[str, Any] = {"generator_lr": [1e-4, 1e-3], "batch_size": [128, 32, 64]}
+    assert again == dataclasses.replace(config, range=steered)
+    assert again.to_json() == settings
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         SearchConfig().epochs = 1  # type: ignore[misc]

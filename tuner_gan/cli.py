@@ -33,6 +33,8 @@ WIDE = 140
 """Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
+NOT_OF_THE_SEARCH = ("storage", "workers", "overwrite")
+"""Settings that a project does not note: how it was run once, and a URL that may hold a password."""
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and SIGTERM, as shells have them: 128 + the number of the signal."""
 
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line; None for the process's own.
 
     Returns:
-        The exit code: 0; 2 for bad input; 3 when every trial failed; 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0; 2 for bad input; 3 when every trial failed, or one that was trained again has another score;
+        130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_evaluate(commands)
     _add_generate(commands)
+    _add_rerun(commands)
     spaces = commands.add_parser(
         "spaces",
         help="list search spaces, or the hyperparameters of one",
@@ -224,6 +228,17 @@ def _add_generate(commands: Any) -> None:
     generate.set_defaults(run=_generate)
 
 
+def _add_rerun(commands: Any) -> None:
+    rerun = commands.add_parser(
+        "rerun",
+        help="train a trial again and compare its score",
+        description="Train a trial again, from the same seeds and for as many steps, and compare its score.",
+    )
+    rerun.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
+    rerun.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
+    rerun.set_defaults(run=_rerun)
+
+
 def _search(options: argparse.Namespace) -> int:
     started = time.monotonic()
     from tuner_gan.config import SearchConfig
@@ -321,6 +336,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
         directory=config.dir,
         project_name=config.folder.name,
         worker=worker,
+        settings={name: value for name, value in config.to_json().items() if name not in NOT_OF_THE_SEARCH},
     )
 
 
@@ -553,6 +569,25 @@ def _generate(options: argparse.Namespace) -> int:
             else:
                 np.savez_compressed(path, images=images, labels=labels)
     print(f"{len(images)} images of {images.shape[1:]} in {output}")
+    return 0
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+
+    results = load(options.folder)
+    trial_id = results.trial(options.trial).trial_id  # a wrong name is told before TensorFlow loads
+    console = _console()
+    with console.status(f"Training trial {trial_id} again"):
+        _load_tensorflow()
+        from tuner_gan.search.rerun import rerun_by_settings
+
+        again = rerun_by_settings(options.folder, trial_id)
+    print(
+        f"trial {trial_id}: {results.project.objective} {again.before.score} in the search, {again.after.score} again"
+    )
+    print(again.after.folder)
+    again.check()
     return 0
 
 

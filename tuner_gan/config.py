@@ -198,6 +198,16 @@ class SearchConfig:
         """Height and width to resize images to; None to keep theirs."""
         return None if self.image_size is None else parse_size(self.image_size)
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the settings as JSON-ready data, which `SearchConfig(**settings)` takes."""
+        settings = dataclasses.asdict(self)
+        # JSON has neither tuples nor sets.
+        settings["range"] = {
+            name: sorted(wanted, key=str) if isinstance(wanted, set) else list(wanted)
+            for name, wanted in self.range.items()
+        }
+        return settings
+
     @classmethod
     def load(cls, flags: dict[str, Any], path: str | None = None) -> SearchConfig:
         """Merges flags over a TOML file over the defaults.

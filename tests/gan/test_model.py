@@ -622,6 +622,82 @@ def test_training_goes_on_after_loading_as_if_it_had_not_stopped(tmp_path: Path)
     np.testing.assert_array_equal(loaded.generate(4, seed=0), gan.generate(4, seed=0))
 
 
+HARD = GANArchitecture(
+    SHAPE,
+    GeneratorSpec("conv", LATENT, (5, 3)),
+    DiscriminatorSpec("conv", (3, 4), normalization="spectral", dropout=0.3),
+    TrainingSpec(
+        batch_size=4,
+        critic_steps=2,
+        instance_noise=0.1,
+        instance_noise_steps=20,
+        augmentation=("translation",),
+        adaptive_augmentation=True,
+    ),
+    classes=2,
+)
+"""All that draws random numbers in a training, and all that it remembers."""
+
+
+def _built(architecture: GANArchitecture, seed: int) -> GAN:
+    keras.utils.set_random_seed(seed)
+    gan = GAN(architecture, seed=3)
+    gan.compile()
+    if gan.augmentation_share is not None:
+        gan.augmentation_share.assign(0.5)
+    return gan
+
+
+@pytest.mark.parametrize(
+    ("architecture", "jit_compile"), [(HARD, False), (_architecture(), True)], ids=["all that is random", "XLA"]
+)
+def test_a_training_that_goes_on_is_that_of_one_go_to_the_last_bit(
+    architecture: GANArchitecture, jit_compile: bool
+) -> None:
+    images, labels = _images(26), np.arange(26) % 2 if architecture.classes else None
+    whole, rest = _built(architecture, 0), _built(architecture, 9)  # the second one as in another process
+    states = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: states.append(whole.get_state()))
+    for gan in (whole, rest):
+        gan.compile(jit_compile=jit_compile)
+    expected = whole.fit(images, labels, epochs=4, callbacks=[note], verbose=0).history
+    rest.set_state(states[1])
+    found = rest.fit(images, labels, epochs=4, initial_epoch=2, verbose=0).history
+    assert len(found["d_loss"]) == 2
+    assert {name: losses[2:] for name, losses in expected.items()} == found
+    for one, other in zip(states[3], rest.get_state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if rest.augmentation_share is not None:
+        assert np.array(rest.augmentation_share) not in (0.0, 0.5)
+
+
+def test_a_state_is_more_than_keras_s_weights() -> None:
+    """Which leave out the random numbers of dropout."""
+    first, second = _built(HARD, 0), _built(HARD, 9)
+    second.set_weights(first.get_weights())
+    dropped = [[v for v in gan.discriminator.variables if "seed_generator" in v.path] for gan in (first, second)]
+    assert len(dropped[0]) == len(dropped[1]) == 2
+    assert all(not np.array_equal(np.array(a), np.array(b)) for a, b in zip(*dropped, strict=True))
+    second.set_state(first.get_state())
+    assert all(np.array_equal(np.array(a), np.array(b)) for a, b in zip(*dropped, strict=True))
+
+
+def test_the_state_of_another_gan_is_refused() -> None:
+    gan, other = _compiled(), _built(HARD, 0)
+    before = gan.get_state()
+    with pytest.raises(ValueError, match="the state is of another GAN"):
+        gan.set_state(other.get_state())
+    for one, same in zip(before, gan.get_state(), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_xla_is_chosen_by_the_whole_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner_gan.gan.model.XLA_PAYS_AFTER", 6)
+    gan = _compiled()
+    gan.fit(_images(8), epochs=3, initial_epoch=2, verbose=0)
+    assert gan.jit_compile is True
+
+
 def test_other_optimizers_are_saved_too(tmp_path: Path) -> None:
     gan = GAN(_architecture(), seed=3)
     gan.compile(keras.optimizers.SGD(0.1, momentum=0.5), keras.optimizers.RMSprop(0.02))

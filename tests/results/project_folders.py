@@ -59,6 +59,8 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
         "eval_s": 2.5,
         "save_s": 1.25,
         "seed": 123456789,
+        "planned_epochs": 10,
+        "promoted_from": None,
         "generator_params": 100000,
         "discriminator_params": 50000,
         "hyperparameters": {"generator_depth": 2, "generator_lr": 0.0002, "normalisation": "batch", "average": True},
@@ -78,6 +80,7 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
                 "eval_s": 2.5,
                 "save_s": 1.25,
                 "metrics": {"fcd": score or 0.0, "coverage": 0.75},
+                "finished": True,
             }
         ],
         "classes": [],

@@ -118,6 +118,13 @@ def test_a_record_without_times_is_read(tmp_path: Path) -> None:
         assert (one.build_s, one.compile_s, one.eval_s, one.save_s) == (None, None, None, None)
 
 
+def test_a_record_that_does_not_say_how_long_it_was_to_be_trained_is_read(tmp_path: Path) -> None:
+    content = record_json("0003")
+    del content["planned_epochs"], content["promoted_from"], content["executions"][0]["finished"]
+    record = TrialRecord.from_json(content, write_trial(tmp_path, content))
+    assert (record.planned_epochs, record.promoted_from, record.executions[0].finished) == (None, None, None)
+
+
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "0.1"])
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path, score: Any) -> None:
     folder = write_trial(tmp_path, record_json())
@@ -176,6 +183,9 @@ DAMAGES: list[tuple[bytes | dict[str, Any], str]] = [
     ({"hyperparameters": {"a": None}}, "'hyperparameters' should be an object"),
     ({"hyperparameters": {"a": float("inf")}}, "'hyperparameters' should be an object"),
     ({"metrics": {"fcd": "x"}}, "'metrics' should be an object of finite numbers"),
+    ({"planned_epochs": 1.5}, "'planned_epochs' should be a whole number"),
+    ({"promoted_from": 3}, "'promoted_from' should be text, got 3"),
+    ({"executions": [{**record_json()["executions"][0], "finished": 1}]}, "'finished' should be true or false, got 1"),
     ({"flags": "collapsed"}, "'flags' should be a list of texts, got 'collapsed'"),
     ({"flags": ["collapsed", 3]}, "'flags' should be a list of texts"),
     ({"flags": {"collapsed": True}}, "'flags' should be a list of texts"),
@@ -213,7 +223,11 @@ def test_a_damaged_record_costs_only_its_own_trial(tmp_path: Path, damage: bytes
     assert rank(read.trials, "min") == [(1, good), (None, bad)]
 
 
-@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema", "flags", "classes", *TIMES}))
+NEWER = {"flags", "classes", "planned_epochs", "promoted_from", *TIMES}
+"""What records of an earlier version lack."""
+
+
+@pytest.mark.parametrize("key", sorted(set(record_json()) - {"schema"} - NEWER))
 def test_an_incomplete_record_is_unreadable(tmp_path: Path, key: str) -> None:
     content = record_json()
     del content[key]

@@ -1,7 +1,7 @@
 """Small searches for the tests: small images, a tiny search space and an evaluator that needs no training.
 
 Run as `python searches.py JSON`, it is a search in a process of its own: the arguments of `run_search`, and where that
-process is to wait (`wait`), so that a test can kill or interrupt it there.
+process is to wait (`wait`), so that a test can kill or interrupt it there, or to kill itself (`die`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import keras_tuner
 import numpy as np
@@ -204,7 +205,33 @@ def repeatable(tuner: GANTuner) -> pd.DataFrame:
     return tuner.results().trials().drop(columns=NOT_REPEATED)
 
 
-LONG = 60.0
+def assert_same_search(one: GANTuner, other: GANTuner) -> None:
+    """Two searches gave the same trials, executions, losses and scores, to the last bit."""
+    for name in ("executions", "history"):
+        first, second = (getattr(tuner.results(), name)() for tuner in (one, other))
+        times = first.columns.intersection([*NOT_REPEATED, "seconds"])
+        pd.testing.assert_frame_equal(first.drop(columns=times), second.drop(columns=times), check_exact=True)
+    pd.testing.assert_frame_equal(repeatable(one), repeatable(other), check_exact=True)
+    for record in one.results().records:
+        for file in (files.GENERATOR, files.STATE):
+            paths = (record.folder / file, other.results().trial(record.trial_id).folder / file)
+            first, second = (_weights(path) for path in paths)
+            assert len(first) == len(second) > 0
+            for a, b in zip(first, second, strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert not [path for path in one.folder.rglob("*") if ".tmp." in path.name or path.name == files.CHECKPOINT]
+
+
+def _weights(path: Path) -> list[npt.NDArray[Any]]:
+    if path.name == files.GENERATOR:
+        return [np.asarray(weight) for weight in keras.saving.load_model(path).get_weights()]
+    found: list[npt.NDArray[Any]] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+LONG = 120.0
 """Seconds that a process waits to be killed, however busy the machine."""
 
 
@@ -218,21 +245,52 @@ class WaitingTuner(GANTuner):
 
 
 class Wait(keras.callbacks.Callback):  # type: ignore[misc]
-    """Says that the first epoch has ended, and waits in the middle of the second one."""
+    """Says that an epoch of one of the trainings has ended, and waits in the middle of the next one."""
 
-    def __init__(self, directory: str, seconds: float) -> None:
+    trainings = -1
+
+    def __init__(self, directory: str, seconds: float, training: int, epochs: int) -> None:
         super().__init__()
         self.directory = directory
         self.seconds = seconds
+        self.training = training
+        self.epochs = epochs
         self.epoch = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        Wait.trainings += 1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.epoch == 1:
+        if (Wait.trainings, self.epoch) == (self.training, self.epochs):
             # Before each call, which may hold all batches of the epoch: Ctrl-C is heard at its end.
             wait(Path(self.directory), self.seconds)
+
+
+def die_at_checkpoint(moment: str, number: int) -> None:
+    """Has this process kill itself half-way through the writing of a checkpoint, or just after it.
+
+    Args:
+        moment: `"writing"` or `"written"`.
+        number: of the checkpoint among all of this process, from 1.
+    """
+    replace, seen = Path.replace, 0
+
+    def dying(path: Path, target: Path) -> Path:
+        nonlocal seen
+        if target.name == files.CHECKPOINT:
+            seen += 1
+            if seen == number and moment == "writing":
+                os.truncate(path, path.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+        result: Path = replace(path, target)
+        if target.name == files.CHECKPOINT and seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Path.replace = dying  # type: ignore[method-assign, assignment]
 
 
 def wait(directory: Path, seconds: float) -> None:
@@ -267,7 +325,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     """Waits until something has happened while a process runs."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not happened():
         assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline
@@ -281,9 +339,13 @@ def main() -> None:
     moment, seconds = arguments.pop("wait", None), arguments.pop("seconds", LONG)
     epochs = arguments.pop("epochs", 2)
     space = TinySpace(**arguments.pop("space", {}))
+    training, waited = arguments.pop("training", 0), arguments.pop("after", 1)
+    if "die" in arguments:
+        die_at_checkpoint(*arguments.pop("die"))
     kind = WaitingTuner if moment == "recorded" else GANTuner
     tuner = make_tuner(directory, space=space, kind=kind, **arguments)
-    tuner.search(blobs(), epochs=epochs, callbacks=[Wait(str(directory), seconds)] if moment == "epoch" else [])
+    callbacks = [Wait(str(directory), seconds, training, waited)] if moment == "epoch" else []
+    tuner.search(blobs(), epochs=epochs, callbacks=callbacks)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,13 @@ def test_images_and_labels_reach_the_training(searched: GANTuner) -> None:
         np.testing.assert_array_equal(labels, LABELS)
 
 
+def test_a_trial_comes_out_the_same_again(searched: GANTuner) -> None:
+    searched.rerun("best", labelled()).check()
+    with pytest.raises(ProjectError, match="was searched with other training images or labels"):
+        searched.rerun("best", labelled(labels=LABELS[::-1].copy()))
+    searched.hypermodel.fitted.clear()
+
+
 def test_what_the_project_says(searched: GANTuner) -> None:
     content = files.read_json(searched.folder / files.SEARCH)
     assert content["conditional"] is True

@@ -7,17 +7,18 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import keras
 import pytest
 from searches import (
     QUIET,
     SHAPE,
+    EagerHyperModel,
     MeanQuality,
     TinySpace,
+    assert_same_search,
     blobs,
     finish,
     make_tuner,
-    repeatable,
     run_search,
     started,
     until,
@@ -26,18 +27,21 @@ from searches import (
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.results import load
-from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.tuner import GANTuner
 
 pytestmark = QUIET
 
 
+WHOLE: dict[str, Any] = {"epochs": 3, "executions_per_trial": 2, "eager": True}
+"""The search of every test here: two trials of two executions."""
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
-    """The same search as that of every process below, run in one go."""
+    """The search, run in one go."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.showwarning", lambda *_, **__: None)
-        return run_search(tmp_path_factory.mktemp("whole"), epochs=3)
+        return run_search(tmp_path_factory.mktemp("whole"), **WHOLE)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -48,10 +52,10 @@ def read(path: Path) -> dict[str, Any]:
 def test_killed_in_the_first_trial(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
     folder = tmp_path / "search"
-    with started(tmp_path, epochs=3, wait="epoch") as process:
+    with started(tmp_path, **WHOLE, wait="epoch") as process:
         until((tmp_path / "waiting").exists, process)
         with pytest.raises(ProjectError, match=rf"in use by a search with process id {process.pid}: wait for it"):
-            run_search(tmp_path, epochs=3)
+            run_search(tmp_path, **WHOLE)
         with pytest.raises(ProjectError, match=f"process id {process.pid}"):
             make_tuner(tmp_path, overwrite=True)
         assert list(load(folder).trials().status) == ["RUNNING"]
@@ -60,62 +64,137 @@ def test_killed_in_the_first_trial(tmp_path: Path, uninterrupted: GANTuner) -> N
     assert len(load(folder).history()) == 1
     (folder / "trial_0" / ".0123abcd.tmp.history.csv").touch()
 
-    tuner = run_search(tmp_path, epochs=3)
-    pd.testing.assert_frame_equal(repeatable(tuner), repeatable(uninterrupted))
+    tuner = run_search(tmp_path, **WHOLE)
+    assert_same_search(tuner, uninterrupted)
     again = tuner.results().trial("0")
     assert (again.seed, again.hyperparameters) == (killed.seed, killed.hyperparameters)
-    assert str(again.started_at) > str(killed.started_at)
-    assert not list(folder.rglob("*.tmp.*"))
+    assert again.started_at == killed.started_at
+    # One epoch is not trained again: as many steps as without a checkpoint would need three.
+    assert tuner.results().history("0").query("execution == 0").seconds.is_monotonic_increasing
 
 
 def test_killed_between_the_record_and_the_state(tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    with started(tmp_path, epochs=3, wait="recorded", tuner_id="somebody") as process:
+    with started(tmp_path, **WHOLE, wait="recorded", tuner_id="somebody") as process:
         until((tmp_path / "waiting").exists, process)
     (recorded,) = load(tmp_path / "search").records
     assert recorded.status == "COMPLETED"
 
-    tuner = run_search(tmp_path, epochs=3, tuner_id="somebody else")
+    tuner = run_search(tmp_path, **WHOLE, tuner_id="somebody else")
     kept = tuner.results().trial("0")
     assert kept == recorded
     assert tuner.oracle.get_trial("0").score == recorded.score
-    pd.testing.assert_frame_equal(repeatable(tuner), repeatable(uninterrupted))
+    assert_same_search(tuner, uninterrupted)
     assert sorted(path.name for path in (tmp_path / "search").glob("trial_*")) == ["trial_0", "trial_1"]
 
 
-def test_interrupted_by_ctrl_c(tmp_path: Path, uninterrupted: GANTuner) -> None:
+class Trained(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes which epochs are trained, from 0."""
+
+    epochs: list[int]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        Trained.epochs.append(epoch)
+
+
+def go_on(directory: Path) -> GANTuner:
+    """Runs the search again where a process left it."""
+    Trained.epochs = []
+    tuner = make_tuner(directory, executions_per_trial=2, eager=True)
+    tuner.search(blobs(), epochs=3, callbacks=[Trained()])
+    return tuner
+
+
+@pytest.mark.parametrize(
+    ("where", "trained"),
+    [
+        ({"training": 1, "after": 2}, [2, 0, 1, 2, 0, 1, 2]),
+        ({"training": 3, "after": 1}, [1, 2]),
+    ],
+    ids=["first trial", "second trial"],
+)
+def test_killed_in_the_middle_of_an_epoch(
+    where: dict[str, int], trained: list[int], tmp_path: Path, uninterrupted: GANTuner
+) -> None:
     # About 10 seconds: a process that loads TensorFlow.
-    with started(tmp_path, epochs=3, wait="epoch", seconds=2.0) as process:
+    with started(tmp_path, **WHOLE, wait="epoch", **where) as process:
         until((tmp_path / "waiting").exists, process)
-        process.send_signal(signal.SIGINT)
+    before = load(tmp_path / "search").records
+    tuner = go_on(tmp_path)
+    assert Trained.epochs == trained
+    assert_same_search(tuner, uninterrupted)
+    for record in before:
+        if record.status == "COMPLETED":
+            assert tuner.results().trial(record.trial_id) == record
+        else:
+            assert tuner.results().trial(record.trial_id).started_at == record.started_at
+    assert {record.status for record in before} >= {"INTERRUPTED"}
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "trained"),
+    [
+        ("writing", 1, 4 * [0, 1, 2]),
+        ("writing", 8, [1, 2, 0, 1, 2]),
+        ("written", 8, [2, 0, 1, 2]),
+    ],
+)
+def test_killed_while_a_checkpoint_is_written(
+    moment: str, number: int, trained: list[int], tmp_path: Path, uninterrupted: GANTuner
+) -> None:
+    # About 10 seconds: a process that loads TensorFlow.
+    with started(tmp_path, **WHOLE, die=[moment, number]) as process:
         code, errors = finish(process)
-    assert code == -signal.SIGINT
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert code == -signal.SIGKILL, errors
+    tuner = go_on(tmp_path)
+    assert Trained.epochs == trained
+    assert_same_search(tuner, uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_by_a_signal(number: signal.Signals, tmp_path: Path, uninterrupted: GANTuner) -> None:
+    # About 10 seconds: a process that loads TensorFlow.
+    with started(tmp_path, **WHOLE, wait="epoch", training=1, seconds=2.0) as process:
+        until((tmp_path / "waiting").exists, process)
+        process.send_signal(number)
+        code, errors = finish(process)
+    if number == signal.SIGINT:
+        assert code == -signal.SIGINT
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+    else:
+        assert code == 1
+        assert errors.rstrip().endswith("tuner_gan.search.interrupts.Terminated")
     record = read(tmp_path / "search" / "trial_0" / files.RECORD)
     assert (record["status"], record["message"]) == ("INTERRUPTED", "interrupted")
-    assert record["executions"][0]["epochs"] == 1
+    assert [(one["epochs"], one["finished"]) for one in record["executions"]] == [(3, True), (1, False)]
 
-    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, epochs=3)), repeatable(uninterrupted))
+    tuner = go_on(tmp_path)
+    assert Trained.epochs == [1, 2, 0, 1, 2, 0, 1, 2]
+    assert_same_search(tuner, uninterrupted)
+    again = tuner.results().trial("0")
+    assert again.started_at == record["started_at"]
+    assert again.duration_s is not None
+    assert again.duration_s > record["duration_s"]
 
 
 def test_interrupted_and_continued_by_the_same_object(tmp_path: Path, uninterrupted: GANTuner) -> None:
-    class Interrupted(GANHyperModel):
+    class Interrupted(EagerHyperModel):
         fits = 0
 
         def fit(self, *args: Any, **kwargs: Any) -> Any:
             Interrupted.fits += 1
-            if Interrupted.fits == 2:
+            if Interrupted.fits == 3:
                 raise KeyboardInterrupt
             return super().fit(*args, **kwargs)
 
-    tuner = make_tuner(tmp_path, hypermodel=Interrupted(SHAPE, TinySpace()))
+    tuner = make_tuner(tmp_path, hypermodel=Interrupted(SHAPE, TinySpace()), executions_per_trial=2)
     with pytest.raises(KeyboardInterrupt):
         tuner.search(blobs(), epochs=3)
     first, second = tuner.results().records
     assert (first.status, second.status, second.score) == ("COMPLETED", "INTERRUPTED", None)
     tuner.search(blobs(), epochs=3)
     assert tuner.results().trial("0") == first
-    pd.testing.assert_frame_equal(repeatable(tuner), repeatable(uninterrupted))
+    assert_same_search(tuner, uninterrupted)
 
 
 def test_more_trials_later(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Scores one execution at its rungs, guards it against divergence and writes what it finds.
 
     After each epoch the rows of this execution are in `rows`, and a checkpoint is written that `restore` goes on from;
-    at each rung that is the best so far and beats `best_elsewhere`, generator and samples are written to the trial's
-    folder.
+    at each rung that is the best so far, the first execution writes generator and samples to the trial's folder; later
+    ones do so at their end, if they beat `best_elsewhere`.
 
     Args:
         folder: the trial's folder.
@@ -157,7 +157,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_metrics, self._latest = progress.best_metrics, progress.latest
         self.ended, self.out_of_time, self.pruned = progress.ended, progress.out_of_time, progress.pruned
         self._best_weights = list(checkpoint.best) or gan.ema_generator.get_weights()
-        if self.is_best_of_trial():
+        if self.execution == 0:
             # The process may have ended before these files were written.
             last = gan.ema_generator.get_weights()
             gan.ema_generator.set_weights(self._best_weights)
@@ -237,7 +237,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self.pruned = self.model.stop_training = self._prune(self.last_epoch, self.best_score)
         # In this order: a training that goes on from the checkpoint has the rows before it and the weights after it.
         self._write_checkpoint()
-        if self.best_epoch == self.last_epoch and self.is_best_of_trial():
+        # Later executions write theirs at their end: until then, the trial's generator is that of a finished one.
+        if self.execution == 0 and self.best_epoch == self.last_epoch:
             self._write_best()
 
     def _rung_metrics(self) -> tuple[str, ...]:
@@ -273,6 +274,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             generator: of the same architecture; it gets the weights of the best epoch.
         """
         generator.set_weights(self._best_weights)
+        if self.execution > 0 and self.is_best_of_trial():
+            self._write_best()
         with self.times.spent_on("eval_s"):
             self.best_metrics = self.quality.evaluate(generator)
             self.flags = self.quality.flags(self.best_metrics)

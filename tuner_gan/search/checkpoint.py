@@ -93,7 +93,7 @@ class Checkpoint:
         """Reads what `write` wrote.
 
         Raises:
-            ProjectError: the file is missing or damaged.
+            ProjectError: the file is damaged.
         """
         try:
             with h5py.File(path, "r") as file:
@@ -109,8 +109,6 @@ class Checkpoint:
                 arrays.append(array)
                 start += array.nbytes
             count = len(arrays) - header["best"]
-        except FileNotFoundError:
-            raise ProjectError(f"{path} is missing") from None
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise ProjectError(f"{path} is damaged ({str(error).rstrip('.')})") from error
         return cls(progress, arrays[:count], arrays[count:])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
+import numpy as np
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
@@ -78,6 +81,20 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
             versions[package] = "not installed"
     return versions
+
+
+def changed_versions(stored: dict[str, str]) -> str:
+    """Returns what versions differ from those of search.json, such as `keras 3.15.1, not 3.14.0`; empty for none."""
+    now = _versions()
+    return ", ".join(f"{name} {now.get(name)}, not {was}" for name, was in stored.items() if now.get(name) != was)
+
+
+def training_fingerprint(training: Sequence[np.ndarray]) -> str:
+    """SHA-256 (hexadecimal) of the training images, and of their labels if there are any."""
+    digest = hashlib.sha256()
+    for array in training:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def check_same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

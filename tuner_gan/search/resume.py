@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tuner_gan import files
@@ -13,7 +13,6 @@ from tuner_gan.errors import ProjectError
 from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
     INTERRUPTED,
-    METRIC,
     RUNNING,
     ExecutionRecord,
     TrialRecord,
@@ -46,17 +45,13 @@ class Unfinished:
         return max(noted, self.record.duration_s or 0.0)
 
 
-def find_unfinished(
-    new: TrialRecord, hyperparameters: Mapping[str, Value], seeds: Sequence[int], objective: str, direction: str
-) -> Unfinished | None:
+def find_unfinished(new: TrialRecord, hyperparameters: Mapping[str, Value], seeds: Sequence[int]) -> Unfinished | None:
     """Reads what an interrupted run of the same trial left in its folder.
 
     Args:
         new: the record of the trial as it is about to start.
         hyperparameters: their values now.
         seeds: of its executions.
-        objective: the metric that it is scored by.
-        direction: `"min"` or `"max"`.
 
     Returns:
         None when nothing can be kept: the trial starts at its beginning.
@@ -81,39 +76,42 @@ def find_unfinished(
                 f"Trial {new.trial_id} starts again: it was interrupted with other epochs, seeds or hyperparameters."
             )
         return None
+    finished: list[ExecutionRecord] = []
     # The last one ends with the trial itself, so it goes on from its checkpoint however far it came.
-    finished = tuple(
-        one
-        for _, one in itertools.takewhile(
-            lambda pair: pair[1].finished and (pair[1].execution, pair[1].seed) == (pair[0], seeds[pair[0]]),
-            enumerate(record.executions[: len(seeds) - 1]),
-        )
-    )
+    for execution, one in enumerate(record.executions[: len(seeds) - 1]):
+        if not one.finished or (one.execution, one.seed) != (execution, seeds[execution]):
+            break
+        finished.append(one)
     running = len(finished)
-    rows: list[dict[str, Any]] = [dict(row) for row in read_history(record)]
-    kept = [row for row in rows if row["execution"] < running]
-    of_running = [row for row in rows if row["execution"] == running]
+    history: list[dict[str, Any]] = [dict(row) for row in read_history(record)]
+    rows = [row for row in history if row["execution"] < running]
+    of_running = [row for row in history if row["execution"] == running]
+    checkpoint, why_not = _read_checkpoint(new.folder, running, seeds[running], of_running)
+    if checkpoint is not None:
+        rows += [row for row in of_running if row["epoch"] <= checkpoint.progress.last_epoch]
+    elif why_not:
+        which = f"Execution {running} of trial" if len(seeds) > 1 else "Trial"
+        warn_of_loss(f"{which} {new.trial_id} starts again: {why_not}.")
+    return Unfinished(record, tuple(finished), rows, checkpoint)
+
+
+def _read_checkpoint(
+    folder: Path, execution: int, seed: int, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Checkpoint | None, str]:
+    """Reads the checkpoint of an execution; without a usable one, says why, or nothing where little is lost."""
+    path = folder / files.CHECKPOINT
     try:
-        checkpoint = Checkpoint.read(new.folder / files.CHECKPOINT)
-        progress = checkpoint.progress
-        if (progress.execution, progress.seed) != (running, seeds[running]):
-            raise ProjectError(f"{new.folder / files.CHECKPOINT} is of another execution")
-        known = [row for row in of_running if row["epoch"] <= progress.last_epoch]
-        if [row["epoch"] for row in known] != list(range(progress.first_epoch + 1, progress.last_epoch + 1)):
-            raise ProjectError(f"{new.folder / files.HISTORY} is damaged: it lacks epochs before its checkpoint")
-        return Unfinished(record, finished, [*kept, *known], checkpoint)
+        checkpoint = Checkpoint.read(path) if path.exists() else None
     except ProjectError as error:
-        # In the first epoch there is no checkpoint yet, or that of the execution before: nothing to warn of.
-        if len(of_running) > 1 or "damaged" in str(error):
-            which = f"execution {running} of trial" if len(seeds) > 1 else "Trial"
-            warn_of_loss(f"{which[0].upper()}{which[1:]} {new.trial_id} starts again: {error}.")
-    sign = -1.0 if direction == "max" else 1.0
-    scores = [sign * one.score for one in finished if one.score is not None]
-    lost = [sign * row[METRIC + objective] for row in of_running if row.get(METRIC + objective) is not None]
-    if scores and lost and min(lost) < min(scores):
-        # The lost execution has written its generator over that of a finished one.
-        return None
-    return Unfinished(record, finished, kept, None)
+        return None, str(error)
+    progress = None if checkpoint is None else checkpoint.progress
+    if progress is None or (progress.execution, progress.seed) != (execution, seed):
+        # In its first epoch an execution has none yet, and there may be that of the one before.
+        return None, f"{path} is missing" if len(rows) > 1 else ""
+    epochs = [row["epoch"] for row in rows if row["epoch"] <= progress.last_epoch]
+    if epochs != list(range(progress.first_epoch + 1, progress.last_epoch + 1)):
+        return None, f"{folder / files.HISTORY} is damaged: it lacks epochs before its checkpoint"
+    return checkpoint, ""
 
 
 def warn_of_loss(message: str) -> None:

@@ -166,9 +166,7 @@ class TrialRun:
 
     def _take_over(self, seeds: Sequence[int]) -> None:
         """Keeps what an interrupted run of this trial left, as far as that goes, and deletes everything else."""
-        unfinished = find_unfinished(
-            self.record, self.hyperparameters(), seeds, self.quality.objective, self.quality.direction
-        )
+        unfinished = find_unfinished(self.record, self.hyperparameters(), seeds)
         if unfinished is None:
             self._delete_leftovers()
             return

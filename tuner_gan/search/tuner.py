@@ -14,7 +14,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
-from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
+from tuner_gan.errors import ConfigError, ProjectError, SearchError
 from tuner_gan.gan.model import GAN
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -44,13 +44,15 @@ from tuner_gan.results.records import (
     read_json,
     write_record,
 )
-from tuner_gan.search.callbacks import fatal_when_unwritable, first_rung, unwritable
+from tuner_gan.search.callbacks import fatal_when_unwritable, first_rung
 from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
-from tuner_gan.search.project import CONTINUED, check_same, describe
+from tuner_gan.search.plain_errors import plain_errors
+from tuner_gan.search.project import CONTINUED, check_same, describe, training_fingerprint
+from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.storage import StudyDamagedError, release_trial, take_trial
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
@@ -112,6 +114,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
         worker: name of this process among several that search in the same folder, each with a name of its own; needs
             one of Optuna's samplers. None for a process that searches alone.
+        settings: JSON-ready: those of the command line, from which `tuner-gan rerun` loads the data again.
 
     Attributes:
         worn_out: whether `search` has ended because this worker should make place for a new process.
@@ -153,6 +156,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         distribution_strategy: tf.distribute.Strategy | None = None,
         tuner_id: str | None = None,
         worker: str | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(hypermodel, GANHyperModel):
             raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
@@ -189,6 +193,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.baselines = baselines
         self.finalists = finalists
         self.finalist_seeds = finalist_seeds
+        self._settings = settings
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
         self._deadline: float | None = None  # of the whole search
@@ -422,10 +427,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
         if self._is_worker():
-            with _plain_errors(), self._guard:
+            with plain_errors(), self._guard:
                 super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with self._lock(), _plain_errors():
+        with self._lock(), plain_errors():
             with self._guard:
                 self._begin(data, epochs, max_time, max_total_epochs, spent)
                 finalists: list[tuple[TrialRecord, frozenset[str]]] = []
@@ -527,10 +532,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
-        digest = hashlib.sha256()
-        for array in training:
-            digest.update(np.ascontiguousarray(array).data)
-        fingerprint = digest.hexdigest()
+        fingerprint = training_fingerprint(training)
         if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
@@ -549,6 +551,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if search["config"] != config:
                 search.pop(files.FINALISTS, None)  # they were chosen for another search
             search["config"] = config
+            if self._settings is not None:
+                search["settings"] = self._settings
 
         self._write_search(note)
         self._started = time.monotonic() - spent
@@ -804,19 +808,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             last = int(hp.values.get("tuner/epochs", epochs))
             first = int(hp.values.get("tuner/initial_epoch", 0))
 
-            def build() -> GAN:
-                gan = self.hypermodel.build(hp)
-                if not isinstance(gan, GAN):
-                    raise keras_tuner.errors.FatalTypeError(
-                        ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
-                    )
-                if hp.values.get("tuner/trial_id"):
-                    gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
-                return gan
-
-            def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
-                return self.hypermodel.fit(hp, gan, *args, **kwargs)
-
+            build, fit = self._recipe(hp)
             record = self._run(
                 TrialRecord(
                     self._trial_folder(trial.trial_id),
@@ -844,6 +836,24 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if not isinstance(oracle, OptunaOracle):
             return None
         return lambda score, execution, epoch: oracle.report(trial_id, score, execution=execution, epoch=epoch)
+
+    def _recipe(self, hp: keras_tuner.HyperParameters) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+        """How the GAN of a point of the space is built and trained."""
+
+        def build() -> GAN:
+            gan = self.hypermodel.build(hp)
+            if not isinstance(gan, GAN):
+                raise keras_tuner.errors.FatalTypeError(
+                    ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
+                )
+            if hp.values.get("tuner/trial_id"):
+                gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
+            return gan
+
+        def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
+            return self.hypermodel.fit(hp, gan, *args, **kwargs)
+
+        return build, fit
 
     def _finished(
         self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED, PRUNED)
@@ -879,15 +889,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         seeds = [
             self._execution_seed(record.trial_id, index) for index in range(executions or self.executions_per_trial)
         ]
-        strategy = self.distribution_strategy
-
-        def build_in_scope() -> GAN:
-            with contextlib.nullcontext() if strategy is None else strategy.scope():
-                return build()
-
         try:
             return run.train(
-                build_in_scope,
+                self._in_scope(build),
                 lambda gan, recorder: fit(
                     gan,
                     *data,
@@ -906,6 +910,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         finally:
             self._gan = run.gan
 
+    def _in_scope(self, build: Callable[[], GAN]) -> Callable[[], GAN]:
+        def build_in_scope() -> GAN:
+            strategy = self.distribution_strategy
+            with contextlib.nullcontext() if strategy is None else strategy.scope():
+                return build()
+
+        return build_in_scope
+
     def _interrupter(self) -> keras.callbacks.Callback:
         """Hears Ctrl-C after each batch, and notes the search's time now and then, in case the process is killed."""
         return keras.callbacks.LambdaCallback(
@@ -923,6 +935,35 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def results(self) -> SearchResults:
         """Reads the tables of this search from its folder."""
         return load(self.folder)
+
+    def rerun(self, trial_id: str, x: ImageDataset | np.ndarray, y: np.ndarray | None = None) -> Rerun:
+        """Trains a trial again, from the same seeds and for as many steps, to see whether it comes to the same score.
+
+        It is written to `reruns/trial_ID` in the project's folder. Callbacks that the search was given do not run.
+
+        Args:
+            trial_id: of a trial with a score, or `"best"`.
+            x: the training images of the search, as for `search`.
+            y: their labels, as for `search`.
+
+        Returns:
+            Both records; `check()` of it raises where the scores differ.
+
+        Raises:
+            ProjectError: images or labels are not those of the search, or a file of the trial is damaged.
+            SelectionError: there is no such trial, or it has no score.
+            SearchError: the trial failed this time.
+        """
+        images = x.images if isinstance(x, ImageDataset) else x
+        labels = self._find_labels(x, y)
+        record = self.results().trial(trial_id)
+        trial = self.oracle.trials.get(record.trial_id)  # of a baseline there is none
+        build, fit = (
+            (functools.partial(build_recorded, self.folder, record), GAN.fit)
+            if trial is None
+            else self._recipe(trial.hyperparameters)
+        )
+        return rerun(self.folder, record.trial_id, images, labels, self.quality, self._in_scope(build), fit)
 
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
         """Loads the best trials' GANs, best first, with the averaged generator of their best epoch.
@@ -956,22 +997,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 def _until(moment: float | None) -> float | None:
     """Seconds from now to a moment of the monotonic clock."""
     return None if moment is None else moment - time.monotonic()
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Raises the errors of this package where KerasTuner has wrapped them, or wrote its own files in vain."""
-    try:
-        yield
-    except keras_tuner.errors.FatalError as error:
-        if error.args and isinstance(error.args[0], TunerGANError):
-            raise error.args[0] from error
-        raise
-    except TunerGANError:
-        raise
-    except (OSError, tf.errors.OpError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-        raise unwritable(reason or error) from error
 
 
 def memory_peak() -> int:
