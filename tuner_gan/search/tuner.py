@@ -355,9 +355,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 if path.exists():
                     path.replace(path.with_name(f"damaged-{path.name}"))
             oracle.reload()
-        records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
-        lost = range(len(oracle.trials), max(records, default=-1) + 1)
-        oracle.restore([self._lost_trial(number, records.get(number)) for number in lost])
+        names = [path.name.removeprefix(files.TRIAL_PREFIX) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*")]
+        lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
+        if lost:
+            records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
+            oracle.restore([self._lost_trial(number, records.get(number)) for number in lost])
 
     def _lost_trial(self, number: int, record: TrialRecord | None) -> LostTrial:
         """What a record tells a study that has lost the trial; without a record, it failed."""
