@@ -154,8 +154,9 @@ def changed(searched: GANTuner, to: Path, **changes: Any) -> TrialRecord:
         (
             {"status": "FAILED", "score": None},
             SelectionError,
-            r"^Trial 0 has no score to compare with \(it is FAILED\)",
+            r"^Trial 0 has no final score .*\(it is FAILED\)",
         ),
+        ({"status": "INTERRUPTED"}, SelectionError, r"^Trial 0 has no final score .*\(it is INTERRUPTED\)"),
         ({"planned_epochs": None}, ProjectError, "does not say from which seeds or for how many steps it was trained"),
         ({"executions": ()}, ProjectError, "does not say from which seeds"),
     ],

@@ -19,7 +19,7 @@ from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
-from tuner_gan.results.records import METRIC, RUNNING, TrialRecord, read_history, read_json
+from tuner_gan.results.records import COMPLETED, METRIC, PRUNED, RUNNING, TrialRecord, read_history, read_json
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import changed_versions, training_fingerprint
@@ -160,9 +160,9 @@ def rerun(
 
 def _rows(record: TrialRecord) -> list[list[Row]]:
     """The rows of history.csv of each execution, checked."""
-    if record.score is None:
+    if record.status not in (COMPLETED, PRUNED) or record.score is None:
         raise SelectionError(
-            f"Trial {record.trial_id} has no score to compare with (it is {record.status}): choose one that has."
+            f"Trial {record.trial_id} has no final score to compare with (it is {record.status}): choose one that has."
         )
     history = read_history(record)
     rows = [[row for row in history if row["execution"] == one.execution] for one in record.executions]

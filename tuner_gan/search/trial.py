@@ -193,7 +193,8 @@ class TrialRun:
                 recorder.restore(checkpoint, gan)
         except (ValueError, ProjectError) as error:
             warn_of_loss(f"Trial {self.record.trial_id} starts again: {str(error).rstrip('.')}.")
-            self._earlier, self._rows = (), []
+            self._earlier, self._rows, self._classes = (), [], {}
+            self._update(flags=())
             self._delete_leftovers()
             return False
         return True
