@@ -39,7 +39,7 @@ class LiveView:
         self._epochs = epochs
         self._max_trials = max_trials
         self._stop_at = stop_at
-        self._told: set[tuple[str, str | None]] = set()
+        self._told: set[tuple[str, str, float | None]] = set()
         self._finalists: list[str] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -108,6 +108,6 @@ class LiveView:
             )
 
 
-def _run_of(trial: TrialRecord) -> tuple[str, str | None]:
-    """An interrupted trial runs again under its own id: then it is news once more."""
-    return trial.trial_id, trial.started_at
+def _run_of(trial: TrialRecord) -> tuple[str, str, float | None]:
+    """An interrupted trial goes on under its own id: when it has ended, it is news once more."""
+    return trial.trial_id, trial.status, trial.duration_s

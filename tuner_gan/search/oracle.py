@@ -22,7 +22,7 @@ from tuner_gan.search.distributions import Value, find_distribution, from_optuna
 from tuner_gan.search.mirror import StudyMirror, Suggestion
 from tuner_gan.search.samplers import make_pruner, make_sampler
 from tuner_gan.search.storage import ask_lock, open_storage, patiently, release_trial, take_trial
-from tuner_gan.search_spaces.base import fill_point, make_point
+from tuner_gan.search_spaces.base import allows, fill_point, make_point
 
 VALUES = "hyperparameters"
 """User attribute of an Optuna trial: what KerasTuner calls its hyperparameters, as JSON."""
@@ -406,7 +406,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             values = {
                 name: (distribution, to_optuna(parameter, lost.values[parameter.name]))
                 for name, parameter in named.items()
-                if parameter.name in lost.values and (distribution := find_distribution(parameter)) is not None
+                if allows(parameter, lost.values.get(parameter.name))
+                and (distribution := find_distribution(parameter)) is not None
             }
             state = TrialState[lost.state]
             attributes: dict[str, Any] = {
