@@ -118,7 +118,7 @@ def test_points_to_try_first(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_trial() -> None:
-    assert SearchConfig().trial_seconds == pytest.approx(300 / 7)
+    assert SearchConfig().trial_seconds == pytest.approx(300 / 10)
     assert SearchConfig(max_trials=3).trial_seconds is None
     assert SearchConfig(max_trials=3, max_trial_time="2m").trial_seconds == 120
     assert SearchConfig(max_epochs=100).seconds is None

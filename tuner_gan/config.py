@@ -21,8 +21,8 @@ from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
-TRIAL_SHARE = 1 / 7
-"""Share of a search's time that one training may take: both tutorials, two trials or more, and the finalists."""
+TRIAL_SHARE = 1 / 10
+"""Share of a search's time that one training may take: both tutorials, four trials or more, and three for finalists."""
 Value = bool | int | float | str
 """What a hyperparameter can be set to."""
 STEERING = {"set": ("range", "default"), "range": ("set",), "default": ("set",)}
@@ -55,7 +55,7 @@ class SearchConfig:
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
         max_epochs: epochs of all trials together; None for no limit.
-        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a seventh
+        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a tenth
             of the search's time, if that is limited.
         max_params: parameters of generator and discriminator at most; a larger trial fails. None for no limit.
         max_failures: after so many failed trials in a row the search ends; None for never.
