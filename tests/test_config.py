@@ -353,6 +353,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         "max_params": 10**6,
         "max_failures": 4,
         "storage": "sqlite:///study.db",
+        "workers": 2,
         "enqueue": "points.json",
         "name": "demo",
         "set": {"beta1": 0.5, "generator_normalization": "batch"},
