@@ -19,7 +19,7 @@ from tuner_gan.cli import main
 ROOT = Path(__file__).parents[1]
 SEARCH = (
     *("search", "--data", "digits", "--max-trials", "2", "--epochs", "2", "--baselines", "none", "--name", "demo"),
-    *("--finalists", "0"),
+    *("--finalists", "0", "--pruner", "none"),
 )
 """The smallest search on real images: a classifier and two trials."""
 

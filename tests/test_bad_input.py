@@ -65,7 +65,8 @@ def test_an_unknown_search_space(capsys: Capture) -> None:
 
 def test_an_unknown_oracle(capsys: Capture) -> None:
     said = refused(capsys, "search", "--oracle", "bayes")
-    assert said == "Unknown oracle 'bayes' (did you mean 'bayesian'?): choose one of random, bayesian, hyperband, grid."
+    known = "tpe, cmaes, qmc, random, nsga2, bayesian, hyperband, grid"
+    assert said == f"Unknown oracle 'bayes' (did you mean 'bayesian'?): choose one of {known}."
 
 
 @pytest.mark.parametrize("arguments", [("--sort", "scor"), ("--sort=-scor",), ("--columns", "rank,scor")])
