@@ -261,13 +261,14 @@ def _load_data(config: SearchConfig) -> Any:
 
 def _worker(options: argparse.Namespace) -> int:
     """One worker of a search, as `WorkerPool` starts it."""
+    started = time.monotonic()
     from tuner_gan.search.workers import WORN_OUT, WorkerTask, end_with_parent
 
     end_with_parent()
     task = WorkerTask.from_json(options.task)
     data = _load_data(task.config)
     tuner = _make_tuner(task.config, data, _console(), task.name)
-    tuner.search(data.train, **_limits(task.config), spent=time.time() - task.started_at)
+    tuner.search(data.train, **_limits(task.config), spent=task.spent + time.monotonic() - started)
     return WORN_OUT if tuner.worn_out else 0
 
 
@@ -365,9 +366,10 @@ def _run_workers(config: SearchConfig, console: Console) -> int:
     before = 0.0
     with contextlib.suppress(ProjectError):  # there is none yet
         before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
+    started = time.monotonic() - before
     try:
-        with _live_view(config, console, time.monotonic() - before):
-            WorkerPool(config, time.time() - before).run()
+        with _live_view(config, console, started):
+            WorkerPool(config, started).run()
     except KeyboardInterrupt as error:
         console.print("Interrupted. The same command goes on from here.", highlight=False)
         return _signal_code(error)
