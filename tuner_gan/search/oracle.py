@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError
+from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.distributions import Value, find_distribution, from_optuna, name_parameters, to_optuna
 from tuner_gan.search.mirror import StudyMirror, Suggestion
 from tuner_gan.search.samplers import make_pruner, make_sampler
@@ -216,7 +216,11 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         trial_id = self._trial_id(suggestion.number)
         values = self._draw(suggestion)
         # First of all, because a trial that nobody has locked is taken up.
-        take_trial(Path(self._project_dir), trial_id)
+        if not take_trial(Path(self._project_dir), trial_id):
+            raise ProjectError(
+                f"Trial {trial_id} is none of the study in {files.STUDY}, but another process runs it: the study was "
+                "damaged or replaced, so let all processes of this search end, then run it again."
+            )
         attributes = {ID: trial_id, VALUES: json.dumps(values)}
         self.study.add_trial(suggestion.freeze(attributes))
         for key, note in self._mirror.notes.items():

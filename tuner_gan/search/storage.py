@@ -21,6 +21,8 @@ SECONDS_BETWEEN = 0.5
 """Between two tries."""
 SECONDS_LOCKED = 10.0
 """For which SQLite itself waits while another process writes."""
+SECONDS_TO_TAKE = 0.1
+"""For which a trial's lock is tried: whoever asks whether it is held holds it for a moment."""
 DAMAGED = ("malformed", "not a database")
 """What SQLite says of a file that it cannot read."""
 
@@ -115,9 +117,9 @@ def take_trial(folder: Path, trial_id: str) -> bool:
     if path in _held:
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=SECONDS_TO_TAKE)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=SECONDS_TO_TAKE / 10)
     except filelock.Timeout:
         return False
     _held[path] = lock
