@@ -364,7 +364,7 @@ def _run_workers(config: SearchConfig, console: Console) -> int:
         files.remove_project(config.folder)
     files.create_folder(config.folder)
     before = 0.0
-    with contextlib.suppress(ProjectError):  # there is none yet
+    with contextlib.suppress(ProjectError, KeyError, TypeError, ValueError):  # there is none yet, or the workers tell
         before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
     started = time.monotonic() - before
     try:

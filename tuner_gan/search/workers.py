@@ -62,7 +62,7 @@ class WorkerPool:
 
     Args:
         config: settings of the search, the number of workers among them.
-        started_at: `time.monotonic()` when the search began, earlier by the seconds that earlier runs in the folder took.
+        started_at: `time.monotonic()` of the command, earlier by the seconds that earlier runs in the folder took.
     """
 
     def __init__(self, config: SearchConfig, started_at: float) -> None:
