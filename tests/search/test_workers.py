@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -72,14 +73,14 @@ def test_a_task_comes_back_from_json() -> None:
 
 
 def test_names_are_those_that_no_living_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers.platform, "node", lambda: "a host.example")
+    monkeypatch.setattr(platform, "node", lambda: "a host.example")
     assert workers._free_names(tmp_path, 2) == ["a-host-example-0", "a-host-example-1"]
     files.create_folder(tmp_path / files.WORKERS_DIR)
     (tmp_path / files.WORKERS_DIR / f"a-host-example-1{files.LOCK}").touch()  # of one that was killed
     with files.worker_lock(tmp_path, "a-host-example-0"):
         assert workers._free_names(tmp_path, 2) == ["a-host-example-1", "a-host-example-2"]
     assert workers._free_names(tmp_path, 1) == ["a-host-example-0"]
-    monkeypatch.setattr(workers.platform, "node", lambda: "")
+    monkeypatch.setattr(platform, "node", lambda: "")
     assert workers._free_names(tmp_path, 1) == ["worker-0"]
 
 
@@ -170,7 +171,7 @@ count = len(lives.read_text().splitlines())
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a pool of two workers that run some code instead of a search."""
     monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0.05)
-    monkeypatch.setattr(workers.platform, "node", lambda: "host")
+    monkeypatch.setattr(platform, "node", lambda: "host")
     monkeypatch.chdir(tmp_path)  # where `python -m` looks first
 
     def make(code: str) -> WorkerPool:
@@ -316,7 +317,8 @@ def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setattr(tuner_module, "TRIALS_A_WORKER", 1)
     settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 3, "finalists": 1, "finalist_seeds": 1, "eager": True}
-    worn_out, before = [], {}
+    worn_out: list[bool] = []
+    before: dict[str, TrialRecord] = {}
     for _ in range(5):
         tuner = run_search(tmp_path, worker="a", **settings)
         worn_out.append(tuner.worn_out)
