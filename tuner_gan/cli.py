@@ -402,8 +402,11 @@ def _limits(config: SearchConfig) -> dict[str, Any]:
 
 
 def _show_results(folder: Path, console: Console, code: int) -> int:
+    from tuner_gan import files
     from tuner_gan.results import load
 
+    if code and not (folder / files.SEARCH).exists():  # interrupted before a worker had begun
+        return code
     results = load(folder)
     if not len(results) and not code:
         raise ConfigError("The time was over before the first trial could start: give the search a longer --max-time.")
@@ -415,7 +418,6 @@ def _show_results(folder: Path, console: Console, code: int) -> int:
             return code
         raise ProjectError(str(error)) from error
     _load_tensorflow()
-    from tuner_gan import files
     from tuner_gan.results.export import export
 
     exported = export(folder, "best")
