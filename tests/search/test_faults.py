@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from cli_runs import SEARCH as FINISHED
 from cli_runs import Run, call, copy_search, search_once
 from cli_runs import finish as finish_command
 from cli_runs import start as start_command
@@ -95,10 +96,9 @@ def finished(folder: Path) -> dict[str, TrialRecord]:
     return {trial.trial_id: trial for trial in load(folder).records if trial.status in ended}
 
 
-def rows(folder: Path) -> dict[str, list[str]]:
-    """The lines of each trial's history, seconds among them: an epoch that is trained again has others."""
-    found = folder.glob(f"{files.TRIAL_PREFIX}*/{files.HISTORY}")
-    return {path.parent.name: path.read_text(encoding="utf-8").splitlines() for path in found}
+def rows(folder: Path) -> dict[str, list[Any]]:
+    """Each trial's epochs, their seconds among them: one that is trained again has others."""
+    return {trial.trial_id: read_history(trial) for trial in load(folder).records}
 
 
 @contextlib.contextmanager
@@ -107,9 +107,9 @@ def nothing_is_lost(folder: Path) -> Iterator[None]:
     ended, trained = finished(folder), rows(folder)
     yield
     assert finished(folder).items() >= ended.items()
-    for name, lines in rows(folder).items():
-        known = trained.get(name, [])[:-1]
-        assert lines[: len(known)] == known
+    for trial_id, epochs in rows(folder).items():
+        known = trained.get(trial_id, [])[:-1]
+        assert epochs[: len(known)] == known
 
 
 def go_on(directory: Path, **changes: Any) -> tuple[GANTuner, list[str]]:
@@ -670,7 +670,7 @@ def test_a_budget_of_epochs(settings: dict[str, Any], limit: int, trials: dict[s
 # Processes, through the command line.
 
 COMMAND = (
-    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--epochs", "40", "--name", "demo"),
+    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--epochs", "120", "--name", "demo"),
     *("--baselines", "none", "--finalists", "0", "--pruner", "none"),
 )
 
@@ -692,7 +692,8 @@ class Commands:
             process.communicate()
 
     def trained(self) -> dict[str, int]:
-        return {name: len(lines) - 1 for name, lines in rows(self.project).items()}
+        found = self.project.glob(f"{files.TRIAL_PREFIX}*/{files.HISTORY}")
+        return {path.parent.name: path.read_text(encoding="utf-8").count("\n") - 1 for path in found}
 
     def wait(self, happened: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
         deadline = time.monotonic() + 240
@@ -760,7 +761,7 @@ def test_processes_that_are_killed_and_interrupted(commands: Commands) -> None:
     records = load(project).records
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
-    assert [len(read_history(trial)) for trial in records] == [40] * 3
+    assert [len(read_history(trial)) for trial in records] == [120] * 3
 
 
 def test_commands_in_the_same_folder(commands: Commands) -> None:
@@ -781,14 +782,44 @@ def test_commands_in_the_same_folder(commands: Commands) -> None:
     with nothing_is_lost(project), commands.started("--workers", "1") as first:
         commands.until_trained(first)
         with commands.started("--workers", "1") as second:
-            commands.wait(lambda: len(commands.workers()) == 2, first)
             with commands.started() as third:
-                refused(finish_command(third), commands.workers())
+                commands.wait(lambda: len(commands.workers()) == 2, first)
+                workers = commands.workers()
+                refused(finish_command(third), workers)
+            assert commands.workers() == workers
             assert [finish_command(process).code for process in (first, second)] == [0, 0]
     records = load(project).records
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
-    assert [len(read_history(trial)) for trial in records] == [40] * 3
+    assert [len(read_history(trial)) for trial in records] == [120] * 3
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_classifier_is_deleted_by_hand_and_trained_again(
+    damage: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # About 20 seconds when it runs alone: a search that trains a classifier, once for all test files.
+    searched, _ = search_once(tmp_path_factory.getbasetemp())
+    project = copy_search(searched, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in (files.CARD, files.CLASSIFIER_MODEL, files.REFERENCE):
+        path = project / files.CLASSIFIER_DIR / name
+        whole = path.read_bytes()
+        path.write_bytes(DAMAGES[damage](whole))
+        with nothing_is_lost(project):
+            found = call(capsys, *FINISHED)
+        assert found.code == 2
+        assert f"{files.CLASSIFIER_DIR} is damaged: {name}" in found.error()
+        assert found.error().endswith("; delete the folder to train it again.")
+        path.write_bytes(whole)
+    shutil.rmtree(project / files.CLASSIFIER_DIR)
+    with nothing_is_lost(project):
+        found = call(capsys, *FINISHED)
+    assert (found.code, found.err) == (0, "")
 
 
 def test_a_full_disk_and_the_command_line(

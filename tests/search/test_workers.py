@@ -23,6 +23,7 @@ from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search import workers
+from tuner_gan.search.interrupts import Terminated
 from tuner_gan.search.workers import WORN_OUT, WorkerPool, WorkerTask
 
 pytestmark = QUIET
@@ -263,6 +264,24 @@ def test_a_signal_is_told_to_each_worker_once(number: signal.Signals, pool: Any,
         thread.join()
     assert [path.read_text() for path in (tmp_path / "demo").glob("heard-*")] == ["15 False;"] * 2
     assert_gone(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_command_that_is_interrupted_before_a_worker_has_begun(
+    kind: type[BaseException],
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(self: WorkerPool) -> None:
+        raise kind
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(WorkerPool, "run", run)
+    found = call(capsys, "search", "--data", "digits", "--workers", "2", "--max-trials", "1")
+    assert (found.code, found.err) == (code, "")
+    assert "Interrupted. The same command goes on from here." in found.out
 
 
 # Searching together.
