@@ -276,13 +276,14 @@ def _load_data(config: SearchConfig) -> Any:
 
 def _worker(options: argparse.Namespace) -> int:
     """One worker of a search, as `WorkerPool` starts it."""
+    started = time.monotonic()
     from tuner_gan.search.workers import WORN_OUT, WorkerTask, end_with_parent
 
     end_with_parent()
     task = WorkerTask.from_json(options.task)
     data = _load_data(task.config)
     tuner = _make_tuner(task.config, data, _console(), task.name)
-    tuner.search(data.train, **_limits(task.config), spent=time.time() - task.started_at)
+    tuner.search(data.train, **_limits(task.config), spent=task.spent + time.monotonic() - started)
     return WORN_OUT if tuner.worn_out else 0
 
 
@@ -379,11 +380,12 @@ def _run_workers(config: SearchConfig, console: Console) -> int:
         files.remove_project(config.folder)
     files.create_folder(config.folder)
     before = 0.0
-    with contextlib.suppress(ProjectError):  # there is none yet
+    with contextlib.suppress(ProjectError, KeyError, TypeError, ValueError):  # there is none yet, or the workers tell
         before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
+    started = time.monotonic() - before
     try:
-        with _live_view(config, console, time.monotonic() - before):
-            WorkerPool(config, time.time() - before).run()
+        with _live_view(config, console, started):
+            WorkerPool(config, started).run()
     except KeyboardInterrupt as error:
         console.print("Interrupted. The same command goes on from here.", highlight=False)
         return _signal_code(error)
@@ -416,8 +418,11 @@ def _limits(config: SearchConfig) -> dict[str, Any]:
 
 
 def _show_results(folder: Path, console: Console, code: int) -> int:
+    from tuner_gan import files
     from tuner_gan.results import load
 
+    if code and not (folder / files.SEARCH).exists():  # interrupted before a worker had begun
+        return code
     results = load(folder)
     if not len(results) and not code:
         raise ConfigError("The time was over before the first trial could start: give the search a longer --max-time.")
@@ -429,7 +434,6 @@ def _show_results(folder: Path, console: Console, code: int) -> int:
             return code
         raise ProjectError(str(error)) from error
     _load_tensorflow()
-    from tuner_gan import files
     from tuner_gan.results.export import export
 
     exported = export(folder, "best")

@@ -72,7 +72,7 @@ LOCK = ".lock"
 PROCESS = ".pid"
 """Process id of the search that holds the lock."""
 SECONDS_TO_LOCK = 1.0
-"""For which a search that begins waits for another one that ends."""
+"""For which a search or a worker that begins waits for another one that ends."""
 
 
 def trial_dir(project: Path, trial_id: str) -> Path:
@@ -174,7 +174,8 @@ def worker_lock(project: Path, name: str) -> Iterator[None]:
 
     path = project / WORKERS_DIR / f"{name}{LOCK}"
     path.parent.mkdir(exist_ok=True)
-    lock = filelock.FileLock(path, timeout=0)
+    # Whoever asks whether a lock is held, as a live view does, holds it for a moment.
+    lock = filelock.FileLock(path, timeout=SECONDS_TO_LOCK)
     with _project_lock(project):  # no search of its own begins meanwhile
         try:
             lock.acquire()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import keras_tuner
 import numpy as np
@@ -17,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError
+from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.distributions import Value, find_distribution, from_optuna, name_parameters, to_optuna
 from tuner_gan.search.mirror import StudyMirror, Suggestion
 from tuner_gan.search.samplers import make_pruner, make_sampler
@@ -216,7 +217,11 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         trial_id = self._trial_id(suggestion.number)
         values = self._draw(suggestion)
         # First of all, because a trial that nobody has locked is taken up.
-        take_trial(Path(self._project_dir), trial_id)
+        if not take_trial(Path(self._project_dir), trial_id):
+            raise ProjectError(
+                f"Trial {trial_id} is none of the study in {files.STUDY}, but another process runs it: the study was "
+                "damaged or replaced, so let all processes of this search end, then run it again."
+            )
         attributes = {ID: trial_id, VALUES: json.dumps(values)}
         self.study.add_trial(suggestion.freeze(attributes))
         for key, note in self._mirror.notes.items():
@@ -351,6 +356,16 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 self._patiently(lambda: self._tell(ended))
             release_trial(Path(self._project_dir), trial.trial_id)
 
+    def _check_consecutive_failures(self) -> None:
+        """Raises RuntimeError when the latest trials have failed; see `keras_tuner.Oracle`.
+
+        KerasTuner's own looks at all trials there ever were: after one such row of failures no search could go on.
+        """
+        limit = self.max_consecutive_failed_trials
+        latest = [self.trials[trial_id].status for trial_id in self.end_order[-limit:]]
+        if len(latest) == limit and set(latest) == {"FAILED"}:
+            raise RuntimeError(f"{limit} trials in a row failed")
+
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
         running = self._open(trial.trial_id)
         state, score = TrialState.FAIL, None
@@ -367,12 +382,21 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """Gives a trial a picture that `optuna-dashboard` shows, when it is started on the folder `artifacts`."""
         folder = Path(self._project_dir) / files.ARTIFACTS
         folder.mkdir(exist_ok=True)
-        optuna.artifacts.upload_artifact(
-            artifact_store=optuna.artifacts.FileSystemArtifactStore(folder),
-            file_path=str(path),
-            study_or_trial=self._find(trial_id),
-            storage=self.study._storage,
-        )
+        store = _Artifacts(folder)
+
+        def upload() -> None:
+            try:
+                optuna.artifacts.upload_artifact(
+                    artifact_store=store,
+                    file_path=str(path),
+                    study_or_trial=self._find(trial_id),
+                    storage=self.study._storage,
+                )
+            except Exception:
+                store.remove_latest()
+                raise
+
+        self._patiently(upload)
 
     # State. All of it is in the study, at every moment.
 
@@ -440,3 +464,18 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         for trial in self.ongoing_trials.values():
             release_trial(Path(self._project_dir), trial.trial_id)
         self.ongoing_trials = {}
+
+
+class _Artifacts(optuna.artifacts.FileSystemArtifactStore):
+    """Can take back a file that the study does not know of."""
+
+    _latest: str | None = None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self._latest = artifact_id
+        super().write(artifact_id, content_body)
+
+    def remove_latest(self) -> None:
+        if self._latest is not None:
+            with contextlib.suppress(OSError, optuna.artifacts.exceptions.ArtifactNotFound):
+                self.remove(self._latest)

@@ -16,6 +16,7 @@ import numpy as np
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.quality.catalogue import CAS
+from tuner_gan.results.records import read_json
 
 if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PACKAGES = ("tuner-gan", "tensorflow", "keras", "keras-tuner", "numpy", "pandas")
 
 CONTINUED = "choose another project name, or overwrite the project to start afresh"
+REMADE = "delete it, and the same search goes on with its trials; only the time that it took so far is forgotten"
 
 
 def describe(
@@ -97,37 +99,54 @@ def training_fingerprint(training: Sequence[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def read_search(path: Path) -> dict[str, Any]:
+    """Reads search.json.
+
+    Raises:
+        ProjectError: it is damaged, which costs no trial, or of a newer version.
+    """
+    try:
+        return read_json(path)
+    except ProjectError as error:
+        if "damaged" not in str(error):
+            raise
+        raise ProjectError(f"{str(error).rstrip('.')}; {REMADE}.") from error
+
+
 def check_same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuses to go on with a search of something else.
 
     Raises:
         ProjectError: data, kind of GAN, search space, classifier, objective, oracle or seed differ; the message names
-            which, and how.
+            which, and how. Or search.json lacks entries.
     """
-    difference = _difference(stored, wanted)
+    try:
+        difference = _difference(stored, wanted)
+        float(stored["elapsed_s"]), dict(stored["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProjectError(
+            f"{folder / files.SEARCH} is damaged: it lacks entries or has wrong ones; {REMADE}."
+        ) from error
     if difference:
         raise ProjectError(f"{folder} holds a search with another {difference}: {CONTINUED}.")
 
 
 def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str | None:
-    try:
-        if stored["data"]["fingerprint"] != wanted["data"]["fingerprint"]:
-            return f"data set ({_named(stored['data'])}, not {_named(wanted['data'])})"
-        # A project of an earlier version does not say, and none was conditional.
-        kinds = [search.get("conditional", False) for search in (stored, wanted)]
-        if kinds[0] != kinds[1]:
-            before, now = ("conditional" if kind else "unconditional" for kind in kinds)
-            return f"kind of GAN ({before}, not {now})"
-        space = _space_difference(stored["space"], wanted["space"])
-        if space:
-            return f"search space ({space})"
-        if stored["classifier"]["fingerprint"] != wanted["classifier"]["fingerprint"]:
-            return f"reference classifier ({_named(stored['classifier'])}, not {_named(wanted['classifier'])})"
-        for key in ("objective", "oracle", "seed"):
-            if stored[key] != wanted[key]:
-                return f"{key} ({stored[key]}, not {wanted[key]})"
-    except (KeyError, TypeError):
-        return f"content ({files.SEARCH} lacks entries or has wrong ones)"
+    if stored["data"]["fingerprint"] != wanted["data"]["fingerprint"]:
+        return f"data set ({_named(stored['data'])}, not {_named(wanted['data'])})"
+    # A project of an earlier version does not say, and none was conditional.
+    kinds = [search.get("conditional", False) for search in (stored, wanted)]
+    if kinds[0] != kinds[1]:
+        before, now = ("conditional" if kind else "unconditional" for kind in kinds)
+        return f"kind of GAN ({before}, not {now})"
+    space = _space_difference(stored["space"], wanted["space"])
+    if space:
+        return f"search space ({space})"
+    if stored["classifier"]["fingerprint"] != wanted["classifier"]["fingerprint"]:
+        return f"reference classifier ({_named(stored['classifier'])}, not {_named(wanted['classifier'])})"
+    for key in ("objective", "oracle", "seed"):
+        if stored[key] != wanted[key]:
+            return f"{key} ({stored[key]}, not {wanted[key]})"
     return None
 
 

@@ -21,8 +21,12 @@ SECONDS_BETWEEN = 0.5
 """Between two tries."""
 SECONDS_LOCKED = 10.0
 """For which SQLite itself waits while another process writes."""
+SECONDS_TO_TAKE = 0.1
+"""For which a trial's lock is tried: whoever asks whether it is held holds it for a moment."""
 DAMAGED = ("malformed", "not a database")
 """What SQLite says of a file that it cannot read."""
+UNWRITABLE = ("disk is full", "readonly database")
+"""What it says when waiting does not help."""
 
 Result = TypeVar("Result")
 _held: dict[Path, filelock.BaseFileLock] = {}
@@ -73,7 +77,7 @@ def patiently(name: str, call: Callable[[], Result]) -> Result:
         call: what may be called again after it has failed midway.
 
     Raises:
-        ProjectError: the database is damaged, or was away for a minute.
+        ProjectError: the database is damaged, cannot be written, or was away for a minute.
     """
     give_up = time.monotonic() + SECONDS_PATIENT
     while True:
@@ -83,6 +87,11 @@ def patiently(name: str, call: Callable[[], Result]) -> Result:
             reason = _innermost(error)
             if any(word in reason for word in DAMAGED):
                 raise StudyDamagedError(f"The study in {name} is damaged ({reason}).") from error
+            if any(word in reason for word in UNWRITABLE):
+                raise ProjectError(
+                    f"The study in {name} cannot be written ({reason}): make room or fix the permissions, then run the "
+                    "search again; finished trials are kept."
+                ) from error
             if time.monotonic() >= give_up:
                 raise ProjectError(
                     f"The study in {name} cannot be used ({reason}): see that its database can be reached and written, "
@@ -115,9 +124,9 @@ def take_trial(folder: Path, trial_id: str) -> bool:
     if path in _held:
         return True
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path, timeout=SECONDS_TO_TAKE)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=SECONDS_TO_TAKE / 10)
     except filelock.Timeout:
         return False
     _held[path] = lock

@@ -51,9 +51,9 @@ from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
-from tuner_gan.search.project import CONTINUED, check_same, describe, training_fingerprint
+from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
-from tuner_gan.search.storage import StudyDamagedError, release_trial, take_trial
+from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, take_trial
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
 from tuner_gan.search_spaces.literature import literature
@@ -256,7 +256,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         hypermodel.architecture(keras_tuner.HyperParameters())  # a space for other images or classes is refused now
         path = self.folder / files.SEARCH
         if path.exists():
-            stored = read_json(path)
+            stored = read_search(path)
             check_same(self.folder, stored, wanted)
             return stored
         if self._is_worker():  # the chief writes it
@@ -274,7 +274,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Changes search.json, which other workers may have changed."""
         with self._setup():
             if self.worker is not None:
-                self._search = read_json(self.folder / files.SEARCH)
+                self._search = read_search(self.folder / files.SEARCH)
             change(self._search)
             files.write_json(self.folder / files.SEARCH, self._search)
 
@@ -324,7 +324,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         if isinstance(self.oracle, OptunaOracle):
             if not self._is_worker():
-                self._reload_study(self.oracle)
+                with contextlib.suppress(StudyDamagedError):  # a search mends it
+                    self.oracle.reload()
             return
         path = self.folder / files.TUNER
         if self._is_worker() or not (path.exists() or (self.folder / ORACLE).exists()):
@@ -341,14 +342,15 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     f"(results can still be read): {CONTINUED}."
                 ) from error
 
-    def _reload_study(self, oracle: OptunaOracle) -> None:
+    def _mend_study(self, oracle: OptunaOracle) -> None:
         """Goes on from the study; trials that it has lost, or all of a damaged one, come back from their records."""
+        reason = ""
         try:
             oracle.reload()
         except StudyDamagedError as error:
             if oracle.storage is not None:
                 raise
-            warnings.warn(f"{error} It is made anew from the records of the trials.", UserWarning, stacklevel=2)
+            reason = f"{error} "
             oracle.close()
             for suffix in ("", "-wal", "-shm"):
                 path = self.folder / (files.STUDY + suffix)
@@ -357,6 +359,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             oracle.reload()
         names = [path.name.removeprefix(files.TRIAL_PREFIX) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*")]
         lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
+        where = files.STUDY if oracle.storage is None else "the storage"
+        if lost:
+            reason += f"Trials from {lost[0]} on are not in {where} any more and come back from their records."
+        if reason:
+            warnings.warn(reason.strip(), UserWarning, stacklevel=2)
         if lost:
             records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
             oracle.restore([self._lost_trial(number, records.get(number)) for number in lost])
@@ -453,7 +460,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._guard.check()
             for record, names in finalists:
                 if self._take(record.trial_id):
-                    write_record(record.folder, ask(self.quality, record, names))
+                    try:
+                        write_record(record.folder, ask(self.quality, record, names))
+                    except ProjectError as error:  # its generator is damaged
+                        warnings.warn(f"{record.trial_id} has no second opinion: {error}", UserWarning, stacklevel=2)
                     self._give_up(record.trial_id)
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
@@ -531,7 +541,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         # Another process may have searched here since this tuner was made.
         with self._setup():
             self._search = self._open_project(self.hypermodel, self.oracle)
-            self.reload()
+            if isinstance(self.oracle, OptunaOracle):
+                with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
+                    self._mend_study(self.oracle)
+            else:
+                self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
         fingerprint = training_fingerprint(training)
@@ -782,7 +796,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 raise
             raise SearchError(
                 f"{self.oracle.max_consecutive_failed_trials} trials in a row failed, the last one because: "
-                f"{trial.message}; to go on all the same, raise the oracle's max_consecutive_failed_trials."
+                f"{trial.message}; to go on all the same, raise max_failures, or max_consecutive_failed_trials of an "
+                "oracle of your own."
             ) from error
         if not self._is_worker():
             self._write_elapsed()
@@ -804,7 +819,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             keras_tuner.errors.FailedTrialError: the trial cannot be scored; the message says why.
         """
         hp = trial.hyperparameters
-        record = self._finished(trial.trial_id, active_values(hp))
+        record = self._finished(trial.trial_id, active_values(hp), (COMPLETED, PRUNED, FAILED))
+        if record is not None and record.status == FAILED:
+            raise keras_tuner.errors.FailedTrialError(record.message)
         if record is None:
             # Hyperband's oracle sets the epochs of a trial, and lets the best go on from where they were.
             last = int(hp.values.get("tuner/epochs", epochs))

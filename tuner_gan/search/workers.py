@@ -39,12 +39,12 @@ class WorkerTask:
     Attributes:
         config: settings of the search.
         name: of the worker.
-        started_at: `time.time()` of the command, earlier by the seconds that earlier runs in the folder took.
+        spent: seconds that the search took before the worker was started, those of earlier runs in the folder included.
     """
 
     config: SearchConfig
     name: str
-    started_at: float
+    spent: float
 
     def to_json(self) -> str:
         """Returns text from which `from_json` makes an equal task."""
@@ -62,7 +62,7 @@ class WorkerPool:
 
     Args:
         config: settings of the search, the number of workers among them.
-        started_at: as in `WorkerTask`.
+        started_at: `time.monotonic()` of the command, earlier by the seconds that earlier runs in the folder took.
     """
 
     def __init__(self, config: SearchConfig, started_at: float) -> None:
@@ -70,7 +70,8 @@ class WorkerPool:
         self._started_at = started_at
         self._folder = config.folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._born: dict[str, float] = {}
+        self._seen: dict[str, dict[Path, int]] = {}
+        """The records there were when a worker was started, and when each was written."""
         self._deaths = 0
 
     def run(self) -> None:
@@ -94,13 +95,14 @@ class WorkerPool:
                     for name, process in list(self._running.items()):
                         if process.poll() is not None:
                             del self._running[name]
+                            _close(process)
                             self._look_at(name, process.returncode, places[name])
             finally:
                 self._stop()
 
     def _start(self, name: str, place: int) -> None:
-        task = WorkerTask(self._config, name, self._started_at)
-        self._born[name] = time.time()
+        task = WorkerTask(self._config, name, time.monotonic() - self._started_at)
+        self._seen[name] = self._records()
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", "tuner_gan", "worker", task.to_json()],
@@ -118,9 +120,7 @@ class WorkerPool:
         if code in ERRORS:
             raise ERRORS[code](self._last_line(name).removeprefix("tuner-gan: error: "))
         if code != WORN_OUT:
-            records = self._folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")
-            is_early = not any(record.stat().st_mtime > self._born[name] for record in records)
-            self._deaths = self._deaths + 1 if is_early else 0
+            self._deaths = self._deaths + 1 if self._records() == self._seen[name] else 0
             if self._deaths >= MOST_DEATHS:
                 raise SearchError(
                     f"{self._deaths} workers died before they began a trial, the last one with exit code {code}: give "
@@ -138,6 +138,11 @@ class WorkerPool:
         finally:  # a second Ctrl-C
             for process in self._running.values():
                 process.kill()
+                _close(process)
+
+    def _records(self) -> dict[Path, int]:
+        # Times are compared for being equal only: a clock may be set back.
+        return {path: path.stat().st_mtime_ns for path in self._folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")}
 
     def _log(self, name: str) -> Path:
         return self._folder / files.WORKERS_DIR / f"{name}.log"
@@ -155,6 +160,12 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Closes the pipe to a worker that has ended: one that lives would take it for its parent's end."""
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _free_names(folder: Path, count: int) -> list[str]:

@@ -1,0 +1,396 @@
+"""Several processes on one search: their shares and names, how they are started, watched, replaced and ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_runs import call, copy_search, search_once
+from searches import QUIET, blobs, finish, make_tuner, run_search, started, until
+
+from tuner_gan import files
+from tuner_gan.config import SearchConfig
+from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
+from tuner_gan.results import load
+from tuner_gan.results.records import TrialRecord
+from tuner_gan.search import tuner as tuner_module
+from tuner_gan.search import workers
+from tuner_gan.search.interrupts import Terminated
+from tuner_gan.search.workers import WORN_OUT, WorkerPool, WorkerTask
+
+pytestmark = QUIET
+
+
+# What a worker is told.
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected"),
+    [
+        (None, [None, None, None]),
+        ("", [None, None, None]),
+        ("2", ["2", "2", "2"]),
+        ("0,1", ["0", "1", "0"]),
+        ("GPU-8a1,MIG-77,", ["GPU-8a1", "MIG-77", "GPU-8a1"]),
+    ],
+)
+def test_each_worker_has_its_share_of_the_threads_and_a_gpu_in_turn(
+    gpus: str | None, expected: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if gpus is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    elif workers._gpus():
+        pytest.skip("this machine has a GPU")
+    shares = [workers._share(place, 3) for place in range(3)]
+    assert [share.get("CUDA_VISIBLE_DEVICES") for share in shares] == expected
+    threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    assert [{share[name] for name in threads} for share in shares] == [{"2"}] * 3
+    assert workers._share(0, 100)["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_task_comes_back_from_json() -> None:
+    config = SearchConfig(
+        data="digits",
+        workers=2,
+        max_time="90s",
+        set={"latent_dim": 32},
+        range={"generator_lr": [1e-4, 1e-3]},
+        default={"batch_size": 64},
+    )
+    task = WorkerTask(config, "host-0", 12.5)
+    again = WorkerTask.from_json(task.to_json())
+    assert again == task
+    assert again.config.folder == config.folder
+
+
+def test_names_are_those_that_no_living_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "node", lambda: "a host.example")
+    assert workers._free_names(tmp_path, 2) == ["a-host-example-0", "a-host-example-1"]
+    files.create_folder(tmp_path / files.WORKERS_DIR)
+    (tmp_path / files.WORKERS_DIR / f"a-host-example-1{files.LOCK}").touch()  # of one that was killed
+    with files.worker_lock(tmp_path, "a-host-example-0"):
+        assert workers._free_names(tmp_path, 2) == ["a-host-example-1", "a-host-example-2"]
+    assert workers._free_names(tmp_path, 1) == ["a-host-example-0"]
+    monkeypatch.setattr(platform, "node", lambda: "")
+    assert workers._free_names(tmp_path, 1) == ["worker-0"]
+
+
+# Locks.
+
+
+def holder(folder: Path, lock: str) -> subprocess.Popen[str]:
+    """A process that holds a lock until it is killed."""
+    code = (
+        f"import sys, time; from tuner_gan import files\nwith files.{lock}: print('held', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_workers_share_a_project_that_a_search_alone_has_for_itself(tmp_path: Path) -> None:
+    with holder(tmp_path, f"worker_lock(__import__('pathlib').Path({str(tmp_path)!r}), 'a')") as other:
+        try:
+            assert files.is_searching(tmp_path)
+            with files.worker_lock(tmp_path, "b"), files.worker_lock(tmp_path, "c"):
+                pass
+            words = f"is in use by a search with process id {other.pid}: wait for it"
+            with pytest.raises(ProjectError, match=words), files.worker_lock(tmp_path, "a"):
+                pass
+            with pytest.raises(ProjectError, match=words), files.search_lock(tmp_path):
+                pass
+            (tmp_path / files.SEARCH).touch()
+            with pytest.raises(ProjectError, match=words):
+                files.remove_project(tmp_path)
+        finally:
+            other.kill()
+    assert not files.is_searching(tmp_path)
+    with files.worker_lock(tmp_path, "a"):
+        pass
+    with holder(tmp_path, f"search_lock(__import__('pathlib').Path({str(tmp_path)!r}))") as other:
+        try:
+            with (
+                pytest.raises(ProjectError, match=f"a search with process id {other.pid}"),
+                files.worker_lock(tmp_path, "a"),
+            ):
+                pass
+        finally:
+            other.kill()
+    with files.search_lock(tmp_path):
+        assert files.is_searching(tmp_path)
+
+
+def test_whoever_looks_at_a_lock_does_not_keep_others_from_it(tmp_path: Path) -> None:
+    """A live view looks every second, and by looking it holds the lock for a moment."""
+    files.create_folder(tmp_path / files.WORKERS_DIR)
+    path = tmp_path / files.WORKERS_DIR / f"a{files.LOCK}"
+    path.touch()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            files.is_locked(path)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(40):
+            with files.worker_lock(tmp_path, "a"):
+                pass
+    finally:
+        ended.set()
+        looking.join()
+
+
+# Starting, watching and ending them: with workers that are processes, and train nothing.
+
+PREAMBLE = """
+import json, os, signal, sys, time
+from pathlib import Path
+task = json.loads(sys.argv[2])
+folder = Path(task["config"]["dir"], task["config"]["name"])
+lives = folder / "lives"
+with lives.open("a") as file:
+    print(task["name"], os.getpid(), file=file)
+count = len(lives.read_text().splitlines())
+"""
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a pool of two workers that run some code instead of a search."""
+    monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(platform, "node", lambda: "host")
+    monkeypatch.chdir(tmp_path)  # where `python -m` looks first
+
+    def make(code: str) -> WorkerPool:
+        (tmp_path / "tuner_gan").mkdir()
+        (tmp_path / "tuner_gan" / "__init__.py").touch()
+        (tmp_path / "tuner_gan" / "__main__.py").write_text(PREAMBLE + code, encoding="utf-8")
+        return WorkerPool(SearchConfig(dir=str(tmp_path), name="demo", workers=2), 0.0)
+
+    return make
+
+
+def lives(folder: Path) -> list[list[str]]:
+    """The names and process ids of the workers there were."""
+    path = folder / "demo" / "lives"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def assert_gone(folder: Path) -> None:
+    for _, pid in lives(folder):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+
+
+def test_a_worker_that_is_worn_out_is_replaced_and_a_finished_one_is_not(pool: Any, tmp_path: Path) -> None:
+    pool(f"sys.exit({WORN_OUT} if count < 5 else 0)").run()
+    names = [name for name, _ in lives(tmp_path)]
+    assert set(names) == {"host-0", "host-1"}
+    assert 5 <= len(names) <= 6
+    assert_gone(tmp_path)
+
+
+def test_three_deaths_in_a_row_end_the_search(pool: Any, tmp_path: Path) -> None:
+    with pytest.raises(
+        SearchError, match=r"3 workers died before they began a trial.*exit code -9: give .* fewer work"
+    ):
+        pool("os.kill(os.getpid(), signal.SIGKILL)").run()
+    assert 3 <= len(lives(tmp_path)) <= 4
+    assert_gone(tmp_path)
+
+
+def test_deaths_between_which_trials_begin_do_not(pool: Any, tmp_path: Path) -> None:
+    pool(
+        "record = folder / f'trial_{count}' / 'record.json'\n"
+        "record.parent.mkdir()\n"
+        "record.write_text('{}')\n"
+        "os.utime(record, (0, 0))  # whatever the clock says\n"
+        "if count < 9: os.kill(os.getpid(), signal.SIGKILL)"
+    ).run()
+    assert 9 <= len(lives(tmp_path)) <= 10
+
+
+@pytest.mark.parametrize(("code", "kind"), [(2, TunerGANError), (3, SearchError)])
+def test_an_error_of_one_ends_all_and_is_told(code: int, kind: type[Exception], pool: Any, tmp_path: Path) -> None:
+    with pytest.raises(kind, match=r"^the folder is full\.$"):
+        pool(
+            f"if count == 2:\n    print('tuner-gan: error: the folder is full.'); sys.exit({code})\ntime.sleep(60)"
+        ).run()
+    assert_gone(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_told_to_each_worker_once(number: signal.Signals, pool: Any, tmp_path: Path) -> None:
+    made = pool(
+        "import select\n"
+        "def note(number, frame):\n"
+        "    time.sleep(0.5)\n"
+        "    is_closed = bool(select.select([0], [], [], 0)[0])  # which would be a second signal\n"
+        "    (folder / f'heard-{task[\"name\"]}').open('a').write(f'{number} {is_closed};')\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, note)\n"
+        "(folder / f'ready-{task[\"name\"]}').touch()\n"
+        "time.sleep(60)"
+    )
+
+    def strike() -> None:
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "demo").glob("ready-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        thread.join()
+    assert [path.read_text() for path in (tmp_path / "demo").glob("heard-*")] == ["15 False;"] * 2
+    assert_gone(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_command_that_is_interrupted_before_a_worker_has_begun(
+    kind: type[BaseException],
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(self: WorkerPool) -> None:
+        raise kind
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(WorkerPool, "run", run)
+    found = call(capsys, "search", "--data", "digits", "--workers", "2", "--max-trials", "1")
+    assert (found.code, found.err) == (code, "")
+    assert "Interrupted. The same command goes on from here." in found.out
+
+
+# Searching together.
+
+
+def finished(folder: Path) -> dict[str, TrialRecord]:
+    return {trial.trial_id: trial for trial in load(folder).records if trial.status not in ("RUNNING", "INTERRUPTED")}
+
+
+def test_two_share_the_trials_and_the_finalists(tmp_path: Path) -> None:
+    # Two processes that load TensorFlow: about 20 seconds.
+    settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 6, "finalists": 2, "finalist_seeds": 2, "epochs": 20}
+    folder = tmp_path / "search"
+    with started(tmp_path, worker="a", **settings) as first, started(tmp_path, worker="b", **settings) as second:
+        until(lambda: (folder / files.WORKERS_DIR / "a.pid").exists(), first)
+        with pytest.raises(ProjectError, match="is in use by a search with process id"):
+            run_search(tmp_path, **{**settings, "epochs": 20})
+        assert [finish(first)[0], finish(second)[0]] == [0, 0]
+    records = load(folder).records
+    assert sorted(record.trial_id for record in records if record.origin == "search") == list("012345")
+    assert len([record for record in records if record.origin == "finalist"]) == 2
+    assert {record.status for record in records} == {"COMPLETED"}
+    alone = run_search(tmp_path, **settings)
+    assert alone.results().records == records
+    scores = {trial_id: trial.score for trial_id, trial in alone.oracle.trials.items()}
+    assert scores == {record.trial_id: record.score for record in records if record.origin == "search"}
+
+
+def test_what_a_killed_worker_leaves_another_takes_up(tmp_path: Path) -> None:
+    # About 10 seconds: a process that loads TensorFlow.
+    settings: dict[str, Any] = {"oracle": "tpe", "epochs": 3}
+    folder = tmp_path / "search"
+    with started(tmp_path, worker="a", wait="epoch", **settings) as process:
+        until((tmp_path / "waiting").exists, process)
+        with pytest.raises(ProjectError, match=f"process id {process.pid}"):
+            run_search(tmp_path, **settings)
+    (killed,) = load(folder).records
+    rows = (folder / "trial_0" / files.HISTORY).read_bytes()
+    tuner = run_search(tmp_path, worker="b", **settings)
+    assert list(tuner.results().trials().status) == ["COMPLETED"] * 2
+    again = tuner.results().trial("0")
+    assert (again.seed, again.started_at, again.hyperparameters) == (
+        killed.seed,
+        killed.started_at,
+        killed.hyperparameters,
+    )
+    assert (folder / "trial_0" / files.HISTORY).read_bytes().startswith(rows)
+
+
+def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuner_module, "TRIALS_A_WORKER", 1)
+    settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 3, "finalists": 1, "finalist_seeds": 1, "eager": True}
+    worn_out: list[bool] = []
+    before: dict[str, TrialRecord] = {}
+    for _ in range(5):
+        tuner = run_search(tmp_path, worker="a", **settings)
+        worn_out.append(tuner.worn_out)
+        now = finished(tuner.folder)
+        assert now.items() >= before.items()
+        before = now
+        if not tuner.worn_out:
+            break
+    assert worn_out == [True, True, False] or worn_out == [True, True, True, False]
+    assert sorted(before) == ["0", "1", "2", *[one for one in before if one.startswith("final_")]]
+    assert len(before) == 4
+    alone = make_tuner(tmp_path, **{**settings, "eager": True})
+    alone.search(blobs(), epochs=2)
+    assert not alone.worn_out
+    assert finished(alone.folder) == before
+
+
+def test_the_exit_code_of_a_worker(
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # About 20 seconds when it runs alone: a search that trains a classifier, once for all test files.
+    searched, _ = search_once(tmp_path_factory.getbasetemp())
+    copy_search(searched, tmp_path, trials=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "end_with_parent", lambda: None)  # whose input this process does not have
+    monkeypatch.setattr(tuner_module, "TRIALS_A_WORKER", 1)
+    config = SearchConfig(
+        data="digits", space="mlp", max_trials=2, epochs=2, baselines="none", finalists=0, name="demo", workers=1
+    )
+    codes = [call(capsys, "worker", WorkerTask(config, "a", 0.0).to_json()).code for _ in range(3)]
+    assert codes[0] == WORN_OUT
+    assert codes[-1] == 0
+    assert len(finished(tmp_path / "runs" / "demo")) == 2
+    with files.worker_lock(tmp_path / "runs" / "demo", "a"):
+        found = call(capsys, "worker", WorkerTask(config, "a", 0.0).to_json())
+    assert (found.code, found.error().split(":")[0]) == (
+        2,
+        f"runs/demo is in use by a search with process id {os.getpid()}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"worker": "a/b", "oracle": "tpe"}, r"worker='a/b' cannot be: it must be letters, digits"),
+        ({"worker": "..", "oracle": "tpe"}, r"worker='\.\.' cannot be"),
+        ({"worker": "a", "oracle": "tpe", "overwrite": True}, "overwrite would delete what others do"),
+        ({"worker": "a", "oracle": "grid"}, "Workers need one of Optuna's samplers as oracle, but got Grid"),
+    ],
+)
+def test_workers_that_cannot_be(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_tuner(tmp_path, **arguments)
