@@ -96,7 +96,6 @@ def _parser() -> argparse.ArgumentParser:
     classes = _add_table(commands, "classes", "show the scores of each class of a conditional trial", _classes)
     classes.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
     worker = commands.add_parser("worker")  # no help: it is not for people
-    worker.add_argument("task")
     worker.set_defaults(run=_worker)
     _add_export(commands)
     _add_evaluate(commands)
@@ -277,10 +276,12 @@ def _load_data(config: SearchConfig) -> Any:
 def _worker(options: argparse.Namespace) -> int:
     """One worker of a search, as `WorkerPool` starts it."""
     started = time.monotonic()
-    from tuner_gan.search.workers import WORN_OUT, WorkerTask, end_with_parent
+    from tuner_gan.search.workers import TASK, WORN_OUT, WorkerTask, end_with_parent
 
+    if TASK not in os.environ:
+        raise ConfigError("Workers are started by tuner-gan search --workers N: run that.")
     end_with_parent()
-    task = WorkerTask.from_json(options.task)
+    task = WorkerTask.from_json(os.environ[TASK])
     data = _load_data(task.config)
     tuner = _make_tuner(task.config, data, _console(), task.name)
     tuner.search(data.train, **_limits(task.config), spent=task.spent + time.monotonic() - started)

@@ -24,7 +24,7 @@ from tuner_gan.results.records import TrialRecord
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search import workers
 from tuner_gan.search.interrupts import Terminated
-from tuner_gan.search.workers import WORN_OUT, WorkerPool, WorkerTask
+from tuner_gan.search.workers import TASK, WORN_OUT, WorkerPool, WorkerTask
 
 pytestmark = QUIET
 
@@ -299,7 +299,8 @@ def test_two_share_the_trials_and_the_finalists(tmp_path: Path) -> None:
         until(lambda: (folder / files.WORKERS_DIR / "a.pid").exists(), first)
         with pytest.raises(ProjectError, match="is in use by a search with process id"):
             run_search(tmp_path, **{**settings, "epochs": 20})
-        assert [finish(first)[0], finish(second)[0]] == [0, 0]
+        ended = [finish(first), finish(second)]
+        assert [code for code, _ in ended] == [0, 0], "\n".join(errors[-2000:] for _, errors in ended)
     records = load(folder).records
     assert sorted(record.trial_id for record in records if record.origin == "search") == list("012345")
     assert len([record for record in records if record.origin == "finalist"]) == 2
@@ -370,12 +371,14 @@ def test_the_exit_code_of_a_worker(
     config = SearchConfig(
         data="digits", space="mlp", max_trials=2, epochs=2, baselines="none", finalists=0, name="demo", workers=1
     )
-    codes = [call(capsys, "worker", WorkerTask(config, "a", 0.0).to_json()).code for _ in range(3)]
+    assert call(capsys, "worker").error() == "Workers are started by tuner-gan search --workers N: run that."
+    monkeypatch.setenv(TASK, WorkerTask(config, "a", 0.0).to_json())
+    codes = [call(capsys, "worker").code for _ in range(3)]
     assert codes[0] == WORN_OUT
     assert codes[-1] == 0
     assert len(finished(tmp_path / "runs" / "demo")) == 2
     with files.worker_lock(tmp_path / "runs" / "demo", "a"):
-        found = call(capsys, "worker", WorkerTask(config, "a", 0.0).to_json())
+        found = call(capsys, "worker")
     assert (found.code, found.error().split(":")[0]) == (
         2,
         f"runs/demo is in use by a search with process id {os.getpid()}",

@@ -83,7 +83,8 @@ def patiently(name: str, call: Callable[[], Result]) -> Result:
     while True:
         try:
             return call()
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+        # What SQLite says while a connection is set up comes as it is.
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError, sqlite3.Error) as error:
             reason = _innermost(error)
             if any(word in reason for word in DAMAGED):
                 raise StudyDamagedError(f"The study in {name} is damaged ({reason}).") from error

@@ -23,6 +23,8 @@ from tuner_gan.config import SearchConfig
 from tuner_gan.errors import SearchError, TunerGANError
 from tuner_gan.search.interrupts import InterruptGuard
 
+TASK = "TUNER_GAN_TASK"
+"""Environment variable with the task of a worker: a storage's URL may hold a password, which a command line shows."""
 WORN_OUT = 75
 """Exit code of a worker that wants to be replaced (EX_TEMPFAIL)."""
 ERRORS = {error.exit_code: error for error in (TunerGANError, SearchError)}
@@ -105,8 +107,8 @@ class WorkerPool:
         self._seen[name] = self._records()
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "tuner_gan", "worker", task.to_json()],
-                env={**os.environ, **_share(place, self._config.workers or 1)},
+                [sys.executable, "-m", "tuner_gan", "worker"],
+                env={**os.environ, TASK: task.to_json(), **_share(place, self._config.workers or 1)},
                 stdin=subprocess.PIPE,  # ends with this process, however that does, and the worker with it
                 stdout=log,
                 stderr=log,
