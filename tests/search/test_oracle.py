@@ -18,7 +18,7 @@ from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
-from tuner_gan.search.storage import StudyDamagedError
+from tuner_gan.search.storage import StudyDamagedError, take_trial
 
 pytestmark = QUIET
 
@@ -144,6 +144,25 @@ def test_the_limit_of_trials_and_what_others_run(tmp_path: Path) -> None:
     again.reload()
     assert {trial_id: trial.score for trial_id, trial in again.trials.items()} == {"0": 0.4, "1": 0.5}
     assert again.get_best_trials(1)[0].trial_id == "0"
+
+
+def test_a_trial_that_ends_while_another_process_asks_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(tmp_path), make(tmp_path)
+    mine = first.create_trial("tuner0")
+
+    def take(folder: Path, trial_id: str) -> bool:
+        if trial_id == mine.trial_id:  # the second has read that it runs; now it ends, and its lock is free
+            monkeypatch.undo()
+            end(first, mine, 0.5)
+        return take_trial(folder, trial_id)
+
+    monkeypatch.setattr("tuner_gan.search.oracle.take_trial", take)
+    theirs = second.create_trial("tuner0")
+    assert (theirs.trial_id, second.trials["0"].score) == ("1", 0.5)
+    end(second, theirs, 0.4)
+    assert [trial.value for trial in first.study.trials] == [0.5, 0.4]
 
 
 def test_a_process_that_is_killed_leaves_its_trial_to_others(tmp_path: Path) -> None:

@@ -232,11 +232,17 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """A trial to run again: KerasTuner's retry, or one whose process is no more."""
         running = [trial.trial_id for trial in self._trials_of_others() if trial.status == "RUNNING"]
         for trial_id in [*self._retry_queue, *running]:
-            if take_trial(Path(self._project_dir), trial_id):
-                self._retry_queue = [one for one in self._retry_queue if one != trial_id]
-                trial = self.trials[trial_id]
-                trial.status = "RUNNING"
-                return trial
+            if not take_trial(Path(self._project_dir), trial_id):
+                continue
+            trial = self.trials[trial_id]
+            # Its process may have ended it, and so given up the lock, since the study was read.
+            self._synchronize()
+            if trial_id in running and trial.status != "RUNNING":
+                release_trial(Path(self._project_dir), trial_id)
+                continue
+            self._retry_queue = [one for one in self._retry_queue if one != trial_id]
+            trial.status = "RUNNING"
+            return trial
         return None
 
     def _trials_of_others(self) -> list[keras_tuner.engine.trial.Trial]:

@@ -690,6 +690,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             trial_id = finalist_id(trial)
             if not self._take(trial_id):
                 continue
+            if self._is_trained(final, trial):  # by another worker, meanwhile
+                self._give_up(trial_id)
+                continue
             with contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 self._run(
                     TrialRecord(self._trial_folder(trial_id), trial_id, RUNNING, FINALIST),
