@@ -44,7 +44,7 @@ from tuner_gan.quality.reference import Reference
 
 Array = npt.NDArray[Any]
 
-CHEAP = ("fcd", "fcd_se", "kid", "mind", "coverage", "classifier_score", "class_kl")
+CHEAP = ("fcd", "fcd_se", "kid", "mind", "coverage", "classifier_score", "class_kl", "modes")
 OF_CLASSES = ("classifier_score", "classifier_score_std", "modified_classifier_score", "class_kl", "modes")
 WITHOUT_CLASSES = tuple(name for name in METRICS if name not in OF_CLASSES)
 
