@@ -159,7 +159,7 @@ class SearchConfig:
                 ("workers", None),
             ):
                 value = getattr(self, setting)
-                if value != default:
+                if value not in (default, "none"):
                     raise ConfigError(
                         f"{setting} is for Optuna's samplers ({', '.join(SAMPLERS)}), but got {setting}={value!r} with "
                         f"oracle={self.oracle!r}: leave it out, or choose another oracle."

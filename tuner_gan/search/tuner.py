@@ -357,7 +357,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 if path.exists():
                     path.replace(path.with_name(f"damaged-{path.name}"))
             oracle.reload()
-        names = [path.name.removeprefix(files.TRIAL_PREFIX) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*")]
+        # A folder without a record is of a trial that did not begin.
+        begun = self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")
+        names = [path.parent.name.removeprefix(files.TRIAL_PREFIX) for path in begun]
         lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
         where = files.STUDY if oracle.storage is None else "the storage"
         if lost:
