@@ -53,10 +53,10 @@ def make_space(name: str, image_shape: tuple[int, int, int], classes: int = 0) -
     Raises:
         ConfigError: there is no space of that name; the message lists those there are.
     """
-    from tuner_gan.errors import ConfigError, closest
+    from tuner_gan.errors import unknown
 
     if name not in _CLASSES:
-        raise ConfigError(f"Unknown search space {name!r}{closest(name, SPACES)}: choose one of {', '.join(SPACES)}.")
+        raise unknown("search space", name, SPACES)
     space: SearchSpace = __getattr__(_CLASSES[name])(image_shape, classes)
     return space
 

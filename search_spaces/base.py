@@ -13,6 +13,8 @@ import numpy as np
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
 
+Value = bool | int | float | str
+"""Of a hyperparameter."""
 SAMPLES = 20
 """Random points that `check_search_space` tries."""
 
@@ -88,7 +90,7 @@ def identity(name: str, conditions: list[Any]) -> str:
     return json.dumps([name, [condition.get_config() for condition in conditions]], default=str)
 
 
-def active_values(hp: keras_tuner.HyperParameters) -> dict[str, bool | int | float | str]:
+def active_values(hp: keras_tuner.HyperParameters) -> dict[str, Value]:
     """Returns the values of the hyperparameters that exist for this point, as plain Python values.
 
     KerasTuner's own bookkeeping (`tuner/epochs` and the like) is left out.

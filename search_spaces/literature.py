@@ -7,9 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from tuner_gan.search_spaces.base import allows, fill_point
-
-Value = bool | int | float | str
+from tuner_gan.search_spaces.base import Value, allows, fill_point
 
 NARROW: Mapping[str, Value] = {
     "generator_width": 16,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from tuner_gan.errors import ConfigError, closest
+from tuner_gan.errors import unknown
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 
 PRESETS = ("tutorial_dense", "tutorial_conv")
@@ -54,7 +54,7 @@ def preset(name: str, image_shape: tuple[int, int, int], classes: int = 0) -> GA
             training=TrainingSpec(generator_lr=1e-3, beta1=0.9, batch_size=100),
             classes=classes,
         )
-    raise ConfigError(f"Unknown preset {name!r}{closest(name, PRESETS)}: choose one of {', '.join(PRESETS)}.")
+    raise unknown("preset", name, PRESETS)
 
 
 def _conv_widths(image_shape: tuple[int, int, int]) -> tuple[int, ...]:

@@ -250,11 +250,14 @@ def _search(options: argparse.Namespace) -> int:
     console.print(
         f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
     )
-    if config.workers is not None:
-        code = _run_workers(config, console)
+    if config.workers is None:
+        tuner = _make_tuner(config, data, console)
+
+        def search() -> None:
+            tuner.search(data.train, **_limits(config), spent=time.monotonic() - started)
     else:
-        code = _run_search(_make_tuner(config, data, console), config, data, console, started)
-    return _show_results(config.folder, console, code)
+        started, search = _make_workers(config)
+    return _show_results(config.folder, console, _run_search(search, _live_view(config, console, started), console))
 
 
 def _load_data(config: SearchConfig) -> Any:
@@ -290,13 +293,11 @@ def _worker(options: argparse.Namespace) -> int:
 
 def _check_names(config: SearchConfig) -> None:
     """Refuses what would only fail after TensorFlow has loaded and the classifier is trained."""
-    from tuner_gan.errors import closest
+    from tuner_gan.errors import unknown
     from tuner_gan.search_spaces import SPACES
 
     if config.space not in SPACES:
-        raise ConfigError(
-            f"Unknown search space {config.space!r}{closest(config.space, SPACES)}: choose one of {', '.join(SPACES)}."
-        )
+        raise unknown("search space", config.space, SPACES)
 
 
 def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str | None = None) -> GANTuner:
@@ -360,19 +361,12 @@ def _describe_quality(quality: QualityEvaluator) -> str:
     )
 
 
-def _run_search(tuner: GANTuner, config: SearchConfig, data: Any, console: Console, started: float) -> int:
-    """Searches under a live view; returns 0, or the exit code of the signal that ended it."""
-    try:
-        with _live_view(config, console, started):
-            tuner.search(data.train, **_limits(config), spent=time.monotonic() - started)
-    except KeyboardInterrupt as error:
-        console.print("Interrupted. The same command goes on from here.", highlight=False)
-        return _signal_code(error)
-    return 0
+def _make_workers(config: SearchConfig) -> tuple[float, Callable[[], None]]:
+    """Makes what searches with several processes.
 
-
-def _run_workers(config: SearchConfig, console: Console) -> int:
-    """Searches with several processes, like `_run_search`."""
+    Returns:
+        `time.monotonic()` at which the search began, earlier runs in the folder counted, and what runs it.
+    """
     from tuner_gan import files
     from tuner_gan.search.workers import WorkerPool
 
@@ -384,9 +378,14 @@ def _run_workers(config: SearchConfig, console: Console) -> int:
     with contextlib.suppress(ProjectError, KeyError, TypeError, ValueError):  # there is none yet, or the workers tell
         before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
     started = time.monotonic() - before
+    return started, WorkerPool(config, started).run
+
+
+def _run_search(search: Callable[[], None], view: LiveView, console: Console) -> int:
+    """Searches under a live view; returns 0, or the exit code of the signal that ended it."""
     try:
-        with _live_view(config, console, started):
-            WorkerPool(config, started).run()
+        with view:
+            search()
     except KeyboardInterrupt as error:
         console.print("Interrupted. The same command goes on from here.", highlight=False)
         return _signal_code(error)

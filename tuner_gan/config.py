@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuner_gan.errors import ConfigError, closest
+from tuner_gan.errors import ConfigError, closest, unknown
 from tuner_gan.quality.catalogue import OBJECTIVES
 from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
@@ -150,7 +150,7 @@ class SearchConfig:
     def _check_oracle(self) -> None:
         for kind, name, known in (("oracle", self.oracle, ORACLES), ("pruner", self.pruner, PRUNERS)):
             if name not in known:
-                raise ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
+                raise unknown(kind, name, known)
         if self.oracle not in SAMPLERS:
             for setting, default in (
                 ("pruner", SearchConfig.pruner),
@@ -223,7 +223,7 @@ class SearchConfig:
         steering = {table: _parse_steering(table, flags[table]) for table in STEERING if table in flags}
         values: dict[str, Any] = {}
         if path is not None:
-            values = _read_toml(Path(path))
+            values = _read_file(Path(path), "TOML", tomllib.loads)
             known = [field.name for field in dataclasses.fields(cls)]
             for key in values:
                 if key not in known:
@@ -236,22 +236,17 @@ class SearchConfig:
             raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}.") from error
+        raise ConfigError(f"{path} is no valid {kind}: {error}.") from error
 
 
 def _read_points(path: Path) -> list[dict[str, Value]]:
-    try:
-        points = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is no valid JSON: {error}.") from error
+    points = _read_file(path, "JSON", json.loads)
     values = [value for point in points for value in point.values()] if _is_points(points) else [None]
     if not all(isinstance(value, bool | int | float | str) for value in values):
         raise ConfigError(

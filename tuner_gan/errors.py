@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class TunerGANError(Exception):
@@ -64,6 +64,11 @@ def closest(name: str, known: Iterable[str]) -> str:
     """Returns ` (did you mean 'x'?)` for the known name nearest to a misspelt one, or nothing."""
     near = difflib.get_close_matches(name.lower(), list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> ConfigError:
+    """Returns the error for a name that is none of those known, which it lists."""
+    return ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
 
 
 def first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits, ImageDataset
-from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, closest
+from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, unknown
 from tuner_gan.image_labels import misfit
 from tuner_gan.images import class_count, images_from_latents, latent_dim
 from tuner_gan.quality import metrics
@@ -524,9 +524,7 @@ def _chosen(data: DataSplits, seed: int, samples: int) -> ImageDataset:
 
 def _check_objective(objective: str, known: Any) -> None:
     if objective not in OBJECTIVES:
-        raise ConfigError(
-            f"Unknown objective {objective!r}{closest(objective, OBJECTIVES)}: choose one of {', '.join(OBJECTIVES)}."
-        )
+        raise unknown("objective", objective, list(OBJECTIVES))
     if objective not in known:
         raise ConfigError(f"The objective {objective!r} needs labels and a classifier of them: choose fcd or kid.")
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tuner_gan.search_spaces.base import describe_conditions
-
-Value = bool | int | float | str
+from tuner_gan.search_spaces.base import Value, describe_conditions
 
 
 def name_parameters(parameters: Sequence[Any]) -> dict[str, Any]:

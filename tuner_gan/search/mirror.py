@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
@@ -55,7 +54,7 @@ class StudyMirror:
             self._storage.set_study_system_attr(self._study_id, key, value)
 
     def _get(self, number: int) -> FrozenTrial:
-        return copy.copy(self._storage.get_trial(self._ids[number]))
+        return self._storage.get_trial(self._ids[number])
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -67,8 +66,8 @@ class StudyMirror:
         sampler: optuna.samplers.BaseSampler,
         pruner: optuna.pruners.BasePruner,
         fixed: Mapping[str, Any] | None = None,
-    ) -> Suggestion:
-        """Begins a trial.
+    ) -> optuna.Trial:
+        """Begins a trial, which is then given its values.
 
         Args:
             sampler: draws its values.
@@ -80,23 +79,10 @@ class StudyMirror:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
         self._ids.append(trial._trial_id)
-        return Suggestion(self, trial)
+        return trial
 
-
-class Suggestion:
-    """A trial that is being given its values."""
-
-    def __init__(self, mirror: StudyMirror, trial: optuna.Trial) -> None:
-        self._mirror = mirror
-        self._trial = trial
-        self.number: int = trial.number
-
-    def draw(self, name: str, distribution: BaseDistribution) -> Any:
-        """Draws one value."""
-        return self._trial._suggest(name, distribution)
-
-    def freeze(self, attributes: Mapping[str, Any]) -> FrozenTrial:
-        """Returns the trial as it is to be written to the study, with user attributes."""
-        frozen = self._mirror._get(self.number)
+    def freeze(self, number: int, attributes: Mapping[str, Any]) -> FrozenTrial:
+        """Returns a trial as it is to be written to the study, with user attributes."""
+        frozen = copy.copy(self._get(number))
         frozen.user_attrs = {**frozen.user_attrs, **attributes}
         return frozen

@@ -19,11 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
-from tuner_gan.search.distributions import Value, find_distribution, from_optuna, name_parameters, to_optuna
-from tuner_gan.search.mirror import StudyMirror, Suggestion
+from tuner_gan.search.distributions import find_distribution, from_optuna, name_parameters, to_optuna
+from tuner_gan.search.mirror import StudyMirror
 from tuner_gan.search.samplers import make_pruner, make_sampler
 from tuner_gan.search.storage import ask_lock, open_storage, patiently, release_trial, take_trial
-from tuner_gan.search_spaces.base import allows, fill_point, make_point
+from tuner_gan.search_spaces.base import Value, allows, fill_point, make_point
 
 VALUES = "hyperparameters"
 """User attribute of an Optuna trial: what KerasTuner calls its hyperparameters, as JSON."""
@@ -213,9 +213,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return self._make_trial(self._trial_id(begun), {}, "IDLE" if elsewhere else "STOPPED")
         seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun,))]
         sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
-        suggestion = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun))
-        trial_id = self._trial_id(suggestion.number)
-        values = self._draw(suggestion)
+        asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun))
+        trial_id = self._trial_id(asked.number)
+        values = self._draw(asked)
         # First of all, because a trial that nobody has locked is taken up.
         if not take_trial(Path(self._project_dir), trial_id):
             raise ProjectError(
@@ -223,7 +223,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 "damaged or replaced, so let all processes of this search end, then run it again."
             )
         attributes = {ID: trial_id, VALUES: json.dumps(values)}
-        self.study.add_trial(suggestion.freeze(attributes))
+        self.study.add_trial(self._mirror.freeze(asked.number, attributes))
         for key, note in self._mirror.notes.items():
             self._database.set_study_system_attr(self._study_id, key, note)
         return self._add(trial_id, values)
@@ -257,7 +257,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.start_order.append(trial_id)
         return trial
 
-    def _draw(self, suggestion: Suggestion) -> dict[str, Value]:
+    def _draw(self, asked: optuna.Trial) -> dict[str, Value]:
         named = name_parameters(self.hyperparameters.space)
         names = {id(parameter): name for name, parameter in named.items()}
 
@@ -266,7 +266,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             if distribution is None:
                 fixed: Value = parameter.value
                 return fixed
-            return from_optuna(parameter, suggestion.draw(names[id(parameter)], distribution))
+            return from_optuna(parameter, asked._suggest(names[id(parameter)], distribution))
 
         return dict(make_point(named.values(), value).values)
 
@@ -334,8 +334,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return self._patiently(lambda: self._report(trial_id, score, step))
 
     def _report(self, trial_id: str, score: float, step: int) -> bool:
-        running = self._open(trial_id)
-        if step not in self._find(trial_id).intermediate_values:  # an interrupted trial may come by a second time
+        frozen = self._find(trial_id)
+        running = self._open(frozen)
+        if step not in frozen.intermediate_values:  # an interrupted trial may come by a second time
             running.report(score, step)
         prune: bool = running.should_prune()
         return prune
@@ -347,9 +348,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def _find(self, trial_id: str) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[int(trial_id)]
 
-    def _open(self, trial_id: str) -> optuna.Trial:
+    def _open(self, frozen: FrozenTrial) -> optuna.Trial:
         """A trial to write to; Optuna itself only gives it to the process that asked for it."""
-        return optuna.Trial(self.study, self._find(trial_id)._trial_id)
+        return optuna.Trial(self.study, frozen._trial_id)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
@@ -373,7 +374,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             raise RuntimeError(f"{limit} trials in a row failed")
 
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        running = self._open(trial.trial_id)
+        running = self._open(self._find(trial.trial_id))
         state, score = TrialState.FAIL, None
         if trial.status == "FAILED":
             running.set_user_attr(MESSAGE, trial.message)
@@ -396,9 +397,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
                     artifact_store=store,
                     file_path=str(path),
                     study_or_trial=self._find(trial_id),
-                    storage=self.study._storage,
+                    storage=self._database,
                 )
-            except Exception:
+            except Exception:  # whatever it was: the next try writes a file of another name
                 store.remove_latest()
                 raise
 

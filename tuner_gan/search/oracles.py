@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import keras_tuner
 import numpy as np
 
-from tuner_gan.errors import ConfigError, closest
-from tuner_gan.search.distributions import Value
+from tuner_gan.errors import unknown
 from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import OptunaOracle
-from tuner_gan.search_spaces.base import make_point
+from tuner_gan.search_spaces.base import Value, fill_point
 
 
-class _DefaultsFirst:
-    """Starts with the defaults of the space, which are the literature's, before anything else is tried."""
+class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    """KerasTuner's Bayesian optimisation, after the defaults of the space, which are the literature's."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        oracle = cast(keras_tuner.Oracle, self)
-        if oracle.start_order:
-            response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+        """Returns the values of a trial; see `keras_tuner.Oracle`."""
+        if self.start_order:
+            response: dict[str, Any] = super().populate_space(trial_id)
             return response
-        hp = make_point(oracle.get_space().space, lambda parameter: parameter.default)
-        return {"status": "RUNNING", "values": hp.values}
-
-
-class BayesianOracle(_DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    """KerasTuner's Bayesian optimisation, after the defaults."""
+        return {"status": "RUNNING", "values": fill_point(self.get_space(), {})}
 
 
 def make_oracle(
@@ -84,7 +78,7 @@ def make_oracle(
         oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=max_epochs, **common)
         oracle.max_trials = max_trials
         return oracle
-    raise ConfigError(f"Unknown oracle {name!r}{closest(name, ORACLES)}: choose one of {', '.join(ORACLES)}.")
+    raise unknown("oracle", name, ORACLES)
 
 
 def name_oracle(oracle: keras_tuner.Oracle) -> str:

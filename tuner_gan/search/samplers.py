@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from tuner_gan.errors import ConfigError, closest
+from tuner_gan.errors import ConfigError, unknown
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 
 STARTUP_TRIALS = 5
@@ -37,7 +37,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
         ConfigError: there is no sampler of that name, or its package is missing.
     """
     if name not in SAMPLERS:
-        raise ConfigError(f"Unknown sampler {name!r}{closest(name, SAMPLERS)}: choose one of {', '.join(SAMPLERS)}.")
+        raise unknown("sampler", name, SAMPLERS)
     make: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
         "tpe": lambda: optuna.samplers.TPESampler(
             multivariate=True,
@@ -88,7 +88,7 @@ def make_pruner(name: str, first_rung: int, last_rung: int) -> optuna.pruners.Ba
         "none": optuna.pruners.NopPruner,
     }
     if name not in make:
-        raise ConfigError(f"Unknown pruner {name!r}{closest(name, PRUNERS)}: choose one of {', '.join(PRUNERS)}.")
+        raise unknown("pruner", name, PRUNERS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         made: optuna.pruners.BasePruner = make[name]()

@@ -186,8 +186,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ConfigError(f"worker={worker!r} cannot be: {reason}.")
         self.worker = worker
         self.worn_out = False
-        self._begun = 0
-        self._peak_at_start = memory_peak()
+        self._begun = 0  # trials
+        self._peak_at_start = _memory_peak()
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
@@ -466,7 +466,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         write_record(record.folder, ask(self.quality, record, names))
                     except ProjectError as error:  # its generator is damaged
                         warnings.warn(f"{record.trial_id} has no second opinion: {error}", UserWarning, stacklevel=2)
-                    self._give_up(record.trial_id)
+                    release_trial(self.folder, record.trial_id)
         results = self.results()
         failed = [record for record in results.records if record.status == FAILED]
         if failed and len(failed) == len(results.records):
@@ -615,7 +615,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "batch_size": training.batch_size,
             }
             if self._finished(name, values, (COMPLETED, FAILED)) is not None:
-                self._give_up(name)
+                release_trial(self.folder, name)
                 continue
             self._forget_finalists()
             # A baseline that fails is a row of the table like any other; the search goes on.
@@ -630,14 +630,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     callbacks,
                     verbose,
                 )
-            self._give_up(name)
+            release_trial(self.folder, name)
 
     def _take(self, trial_id: str) -> bool:
         """Tells whether this process is to run a trial that no oracle gave out: no other worker does."""
         return self.worker is None or take_trial(self.folder, trial_id)
-
-    def _give_up(self, trial_id: str) -> None:
-        release_trial(self.folder, trial_id)
 
     def _wait_for_others(self) -> None:
         """Waits until no other worker runs a trial, or the time is over."""
@@ -693,7 +690,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if not self._take(trial_id):
                 continue
             if self._is_trained(final, trial):  # by another worker, meanwhile
-                self._give_up(trial_id)
+                release_trial(self.folder, trial_id)
                 continue
             with contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 self._run(
@@ -708,7 +705,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     executions=self.finalist_seeds,
                     least_s=least,
                 )
-            self._give_up(trial_id)
+            release_trial(self.folder, trial_id)
             self._write_elapsed()
         records = [self._finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
         return [
@@ -765,8 +762,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _is_worn_out(self) -> bool:
         """Tells whether another process should go on: TensorFlow keeps some megabytes of every trial."""
-        self._begun += 1
-        return self._begun > TRIALS_A_WORKER or memory_peak() - self._peak_at_start > BYTES_A_WORKER
+        return self._begun >= TRIALS_A_WORKER or _memory_peak() - self._peak_at_start > BYTES_A_WORKER
 
     def _epochs_left(self) -> int | None:
         """What is left of the epochs of all trials; None without a limit."""
@@ -909,6 +905,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions: int | None = None,
         least_s: float = 0.0,
     ) -> TrialRecord:
+        self._begun += 1
         run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan, report)
         seeds = [
             self._execution_seed(record.trial_id, index) for index in range(executions or self.executions_per_trial)
@@ -1023,7 +1020,7 @@ def _until(moment: float | None) -> float | None:
     return None if moment is None else moment - time.monotonic()
 
 
-def memory_peak() -> int:
+def _memory_peak() -> int:
     """Returns the most bytes that this process has had in memory; 0 where the system does not tell."""
     try:
         import resource
