@@ -12,6 +12,7 @@ from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
+    COMPLETED,
     INTERRUPTED,
     RUNNING,
     ExecutionRecord,
@@ -67,7 +68,9 @@ def find_unfinished(new: TrialRecord, hyperparameters: Mapping[str, Value], seed
     except ProjectError as error:
         warn_of_loss(f"Trial {new.trial_id} starts again: {error}")
         return None
-    if record.status not in (RUNNING, INTERRUPTED):
+    # A finalist that there was time to train from some of its seeds goes on with the others.
+    is_short = record.status == COMPLETED and len(record.executions) < len(seeds)
+    if record.status not in (RUNNING, INTERRUPTED) and not is_short:
         return None
     same = all(getattr(record, name) == getattr(new, name) for name in ("seed", "planned_epochs", "promoted_from"))
     if not (same and hyperparameters.items() <= record.hyperparameters.items()):
