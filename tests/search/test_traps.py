@@ -394,6 +394,8 @@ def test_trap_10_chief_and_worker(tmp_path: Path) -> None:
     # About 15 seconds: two processes that load TensorFlow.
     shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
     arguments: dict[str, Any] = {"max_trials": 3, "max_model_size": 1000, "baselines": "all", "finalists": 2}
+    # Given, and not drawn: what is drawn depends on which of the trials have been built by then.
+    arguments["enqueue"] = [{"generator_depth": 1, "generator_width": width} for width in (4, 8, 5)]
     with (
         started(tmp_path, environment=shared | {"KERASTUNER_TUNER_ID": "chief"}, **arguments) as chief,
         started(tmp_path, environment=shared | {"KERASTUNER_TUNER_ID": "tuner0"}, **arguments) as worker,
