@@ -148,7 +148,7 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--max-trial-time", metavar="T", help="time of one training; it is then scored as it is")
     search.add_argument("--max-params", type=int, metavar="N", help="skip trials with more parameters")
     search.add_argument("--max-failures", type=int, metavar="N", help="end after so many failed trials in a row")
-    search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: 30)")
+    search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: by the time)")
     search.add_argument("--executions", type=int, metavar="N", help="trainings of each trial (default: 1)")
     search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
     search.add_argument("--baselines", metavar="all|none", help="run the two tutorials first (default: all)")
@@ -247,6 +247,7 @@ def _search(options: argparse.Namespace) -> int:
     console = _console()
     _check_names(config)
     data = _load_data(config)
+    config = config.plan_epochs(len(data.train))
     console.print(
         f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
     )

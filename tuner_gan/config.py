@@ -21,8 +21,14 @@ from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
 DEFAULT_TIME = "5m"
 """Time of a search that is given neither trials nor time."""
-TRIAL_SHARE = 1 / 10
-"""Share of a search's time that one training may take: both tutorials, four trials or more, and three for finalists."""
+TRIAL_SHARE = 1 / 16
+"""Share of a search's time that one training may take: both tutorials, the recipes of the literature and a few more fit
+into the half of it that is not for finalists."""
+EPOCHS = 30
+"""Passes over the images in a search without a limit of time."""
+STEPS = 15_000
+"""Training steps, of 64 images, of a finalist where time allows; a trial takes as many as its share of the time allows.
+Scores of small GANs still halve from the 5,000th to the 15,000th."""
 Value = bool | int | float | str
 """What a hyperparameter can be set to."""
 STEERING = {"set": ("range", "default"), "range": ("set",), "default": ("set",)}
@@ -55,11 +61,11 @@ class SearchConfig:
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
         max_epochs: epochs of all trials together; None for no limit.
-        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a tenth
-            of the search's time, if that is limited.
+        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a
+            sixteenth of the search's time, if that is limited.
         max_params: parameters of generator and discriminator at most; a larger trial fails. None for no limit.
         max_failures: after so many failed trials in a row the search ends; None for never.
-        epochs: passes over the images of each trial.
+        epochs: passes over the images of each trial; None for 30, or in a search of limited time for 15,000 steps.
         executions: trainings of each trial, from different seeds.
         seed: integer from 0.
         baselines: `"all"` or `"none"`.
@@ -93,7 +99,7 @@ class SearchConfig:
     max_trial_time: str | None = None
     max_params: int | None = None
     max_failures: int | None = None
-    epochs: int = 30
+    epochs: int | None = None
     executions: int = 1
     seed: int = 0
     baselines: str = "all"
@@ -183,6 +189,13 @@ class SearchConfig:
         if self.max_trial_time is not None:
             return parse_duration(self.max_trial_time)
         return None if self.seconds is None else TRIAL_SHARE * self.seconds
+
+    def plan_epochs(self, images: int) -> SearchConfig:
+        """Returns these settings with a number of epochs that suits so many training images, where none was given."""
+        if self.epochs is not None:
+            return self
+        epochs = EPOCHS if self.seconds is None else max(EPOCHS, math.ceil(STEPS * 64 / images))
+        return dataclasses.replace(self, epochs=epochs)
 
     @property
     def points(self) -> list[dict[str, Value]]:

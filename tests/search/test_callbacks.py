@@ -29,7 +29,10 @@ pytestmark = QUIET
         (10, list(range(1, 11))),
         (11, [2, 4, 6, 8, 10, 11]),
         (25, [3, 6, 9, 12, 15, 18, 21, 24, 25]),
-        (100, list(range(10, 101, 10))),
+        (30, list(range(3, 31, 3))),
+        # Each 1.42 times as late as the one before.
+        (100, [3, 4, 6, 9, 12, 17, 25, 35, 50, 70, 100]),
+        (313, [3, 5, 8, 12, 19, 31, 49, 78, 124, 197, 313]),
     ],
 )
 def test_rungs(epochs: int, rungs: list[int]) -> None:

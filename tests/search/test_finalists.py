@@ -422,7 +422,7 @@ def test_the_best_completed_trials_are_chosen(left: float | None, trained: tuple
         (10, None, 10.0),
         (10, 3.0, 10.0),  # the limit is of the training alone
         (30, None, 30.0),
-        (30, 12.0, 12.0),
+        (30, 12.0, 30.0),  # a finalist has longer
         (30, 40.0, 30.0),
         (5, None, 10.0),  # never for longer than it took
     ],
@@ -433,6 +433,8 @@ def test_a_training_takes_as_long_as_those_of_its_trial(epochs: int, limit: floa
 
 def test_of_two_trainings_the_mean_counts_and_what_is_unknown_takes_no_time() -> None:
     assert final_round(epochs=20).training_s(made("0", epochs_0=20, epochs_1=None)) == 10.0
+    traced = tuple(ExecutionRecord(index, epochs=10, compile_s=4.0) for index in range(2))
+    assert final_round(epochs=20).training_s(made("0", executions=traced)) == 16.0
     assert final_round().training_s(made("0", duration_s=None, executions=())) == pytest.approx(0, abs=0.01)
 
 
@@ -440,19 +442,20 @@ def test_of_two_trainings_the_mean_counts_and_what_is_unknown_takes_no_time() ->
     ("count", "left", "limit"),
     [
         (2, None, 9.0),
-        (2, 40.0, 9.0),
-        (2, 60.0, 14.0),  # 20 s more for four trainings
-        (1, 20.0, 9.0),
-        (1, 16.0, 9.0),  # the second one is cut
-        (1, 14.0, 13.0),  # the second one is not worth starting, so the first gets its time
-        (1, 4.0, 9.0),
+        (2, 40.0, 10.0),
+        (2, 60.0, 15.0),  # 20 s more for four trainings
+        (1, 20.0, 10.0),
+        (1, 16.0, 8.0),  # both are cut
+        (1, 14.0, 14.0),  # the second one is not worth starting, so the first gets its time
+        (1, 4.0, 4.0),
+        (1, -1.0, 0.0),
         (0, 50.0, 9.0),
     ],
 )
-def test_time_that_would_be_left_is_shared_out(count: int, left: float | None, limit: float) -> None:
+def test_finalists_share_the_time_that_is_left(count: int, left: float | None, limit: float) -> None:
     final = final_round(max_trial_time=9.0, max_time=1000.0)
     assert final.limit([made("0"), made("1")][:count], left) == pytest.approx(limit)
-    assert final_round(max_time=1000.0).limit([made("0")], left) is None
+    assert final_round(max_time=1000.0).limit([made("0")], None) is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import functools
 import io
 import math
 import time
@@ -27,22 +28,37 @@ if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
 
 SCORINGS = 10
-"""Epochs of a training at which it is scored, at most, besides its first: scoring costs about as much as a second of
+"""Epochs of a training at which it is scored, about, besides its first: scoring costs about as much as a second of
 training."""
+EVEN = 30
+"""Epochs of the longest training that is scored evenly."""
 
 
 ONE_CLASS_RUNGS = 3
 """Rungs in a row at which a training makes one class only before it is taken for hopeless."""
 
 
+@functools.cache
+def find_rungs(epochs: int) -> tuple[int, ...]:
+    """Returns the epochs (from 1) after which a training of `epochs` is scored: about ten, and the last one.
+
+    They are even up to 30 epochs. In a longer training each comes later than the one before by the same factor, and the
+    first after the third epoch: hopeless trials show early, and many are pruned or end with their share of the time.
+    """
+    if epochs <= EVEN:
+        return (*range(step := math.ceil(epochs / SCORINGS), epochs, step), epochs)
+    factor = (epochs / 3) ** (1 / SCORINGS)
+    return tuple(dict.fromkeys(round(3 * factor**place) for place in range(SCORINGS + 1)))
+
+
 def is_rung(epoch: int, epochs: int) -> bool:
-    """Tells whether a training of `epochs` is scored after `epoch` (from 1): ten times, evenly, and at the end."""
-    return epoch == epochs or epoch % first_rung(epochs) == 0
+    """Tells whether a training of `epochs` is scored after `epoch` (from 1)."""
+    return epoch in find_rungs(epochs)
 
 
 def first_rung(epochs: int) -> int:
     """Returns the epoch (from 1) of the first rung of a training of `epochs`."""
-    return math.ceil(epochs / SCORINGS)
+    return find_rungs(epochs)[0]
 
 
 @dataclasses.dataclass
@@ -261,9 +277,11 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return metrics
 
     def _check_classes(self, metrics: Mapping[str, float]) -> None:
-        """Ends a training that has made one class only at three rungs: after the first epochs many do, and recover."""
-        rungs = [row for row in self.rows if row["execution"] == self.execution and row.get("metric.modes") is not None]
-        modes = [*(row["metric.modes"] for row in rungs), metrics.get("modes")][-ONE_CLASS_RUNGS:]
+        """Ends a training that has made one class only at three rungs: in its first tenth many do, and recover."""
+        begun = math.ceil(self.epochs / SCORINGS)
+        rungs = [row for row in self.rows if row["execution"] == self.execution and row["epoch"] >= begun]
+        known = [row["metric.modes"] for row in rungs if row.get("metric.modes") is not None]
+        modes = [*known, metrics.get("modes") if self.last_epoch >= begun else None][-ONE_CLASS_RUNGS:]
         if modes == [1] * ONE_CLASS_RUNGS and self.last_epoch < self.epochs:
             raise DegenerateError("the generator makes images of one class only", "collapsed")
 

@@ -27,7 +27,7 @@ from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import COMPLETED, FINALIST, TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
 
-FINALISTS_SHARE = 0.35
+FINALISTS_SHARE = 0.5
 """Share of a search's time that is kept for its finalists."""
 QUESTIONS_SHARE = 0.1
 """Share of a search's time that the second opinion on them may take; where it takes more, it is left out."""
@@ -100,25 +100,26 @@ class FinalRound:
         """
         each = max(0.001, (trial.duration_s or 0.0) / max(1, len(trial.executions)))
         epochs = statistics.fmean([one.epochs or self.epochs for one in trial.executions] or [self.epochs])
-        whole = each * max(1.0, self.epochs / epochs)
-        return whole if self.max_trial_time is None else min(whole, max(each, self.max_trial_time))
+        # The step is traced once, however many epochs follow.
+        once = min(each, statistics.fmean([one.compile_s or 0.0 for one in trial.executions] or [0.0]))
+        return once + (each - once) * max(1.0, self.epochs / epochs)
 
     def limit(self, trials: Sequence[TrialRecord], left: float | None) -> float | None:
         """Seconds that each training of these finalists may take; None for no limit.
 
-        It is that of a trial. What would be left of the search's time is shared out evenly on top, because a training
-        that is stopped by its limit has a use for it.
+        They share the time that is left evenly. Where it is short, that makes fewer trainings and not shorter ones: what
+        another training gains by a lucky seed is less than what a longer one gains.
 
         Args:
             trials: that are still to be trained again.
             left: seconds for all of that; None for no limit.
         """
-        if self.max_trial_time is None or left is None or not trials:
+        if left is None or not trials:
             return self.max_trial_time
         each = self._trainings_s(trials) / (len(trials) * self.seeds)
         # The last one may be cut, but not below the share that makes it worth starting.
         trainings = min(len(trials) * self.seeds, max(1, math.floor(left / each + 1 - WORTH_STARTING)))
-        return self.max_trial_time + max(0.0, left - trainings * each) / trainings
+        return max(0.0, left) / trainings
 
     def questions(self, count: int) -> Questions:
         """What so many finalists are asked: as much as a tenth of the search's time allows."""

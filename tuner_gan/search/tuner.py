@@ -413,12 +413,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             y: labels of an array of images, integers [N] in 0..classes-1, for conditional GANs; None for any other.
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
             max_time: seconds of the whole search, those of earlier runs in the same folder included; what runs at the
-                end is scored as it is. About a third is kept for finalists: as many of them as can be trained from all
-                seeds, or one from as many seeds as can. None for no limit.
+                end is scored as it is. Half of it is kept for finalists: as many of them as can be trained from all
+                seeds, or one from as many seeds as can, and if it is only one, for all the time. None for no limit.
             max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
-                that runs at the end is scored as it is, and about a third is kept for finalists. None for no limit.
-            max_trial_time: seconds that one execution may train for; it is then scored as it is. Those of finalists may
-                take longer where time would be left otherwise. None for no limit.
+                that runs at the end is scored as it is, and half of them are kept for finalists. None for no limit.
+            max_trial_time: seconds that one execution may train for; it is then scored as it is. With `max_time`, those
+                of finalists share the time that is left instead. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier; for a worker
                 those of earlier runs in the same folder, too.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
