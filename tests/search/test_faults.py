@@ -164,21 +164,24 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+# Each file once, and not with every damage: a search takes some 4 s.
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "damage", "told"),
     [
-        ("trial_0/history.csv", ()),  # told to whoever reads it
-        ("trial_0/architecture.json", ()),  # only needed to load the model
-        ("trial_0/generator.keras", ()),
-        ("trial_0/state.weights.h5", ()),
-        ("trial_0/samples.png", ()),
-        ("classifier/card.json", ()),  # of an evaluator that reads none
-        ("trial_1/record.json", ("Trial 1 starts again: ",)),
-        ("trial_1/architecture.json", ("Trial 1 starts again: ",)),
-        ("trial_1/checkpoint.weights.h5", ("Trial 1 starts again: ",)),
-        ("trial_1/history.csv", ("Trial 1 starts again: ", r"/.*/trial_1/history\.csv is damaged: ")),
-        ("trial_1/generator.keras", ()),  # written anew
+        ("trial_0/history.csv", "garbage", ()),  # told to whoever reads it
+        ("trial_0/architecture.json", "half", ()),  # only needed to load the model
+        ("trial_0/generator.keras", "empty", ()),
+        ("trial_0/state.weights.h5", "half", ()),
+        ("trial_0/samples.png", "empty", ()),
+        ("classifier/card.json", "half", ()),  # of an evaluator that reads none
+        ("trial_1/record.json", "empty", ("Trial 1 starts again: ",)),
+        ("trial_1/record.json", "half", ("Trial 1 starts again: ",)),
+        ("trial_1/architecture.json", "garbage", ("Trial 1 starts again: ",)),
+        ("trial_1/checkpoint.weights.h5", "empty", ("Trial 1 starts again: ",)),
+        ("trial_1/checkpoint.weights.h5", "half", ("Trial 1 starts again: ",)),
+        ("trial_1/checkpoint.weights.h5", "garbage", ("Trial 1 starts again: ",)),
+        ("trial_1/history.csv", "half", ("Trial 1 starts again: ", r"/.*/trial_1/history\.csv is damaged: ")),
+        ("trial_1/generator.keras", "half", ()),  # written anew
     ],
 )
 def test_a_damaged_file_costs_the_epochs_of_its_trial_at_most(
@@ -234,8 +237,16 @@ def test_a_damaged_search_json_is_deleted_by_hand_and_made_anew(
     pd.testing.assert_frame_equal(repeatable(tuner), whole)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("log", ["with its log", "without", "log only"])
+@pytest.mark.parametrize(
+    ("log", "damage"),
+    [
+        ("with its log", "half"),
+        ("with its log", "garbage"),
+        ("without", "empty"),
+        ("without", "half"),
+        ("log only", "garbage"),
+    ],
+)
 def test_a_damaged_study_is_made_anew_from_the_records(
     damage: str, log: str, directory: Path, whole: pd.DataFrame
 ) -> None:
@@ -282,7 +293,7 @@ def test_a_study_cut_at_any_place_is_made_anew(directory: Path, whole: pd.DataFr
         assert scores == dict(zip(whole.trial_id, whole.score, strict=True)), size
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["half"])
 def test_damaged_states_of_an_oracle_of_kerastuner(damage: str, tmp_path: Path) -> None:
     settings = SEARCH | {"oracle": "bayesian"}
     folder = tmp_path / "search"
