@@ -26,6 +26,15 @@ LITERATURE: tuple[Mapping[str, Value], ...] = (
         "discriminator_normalization": "none",
         "generator_lr": 1e-3,
     },
+    # Layer normalisation, which Gulrajani et al. 2017 (arXiv:1704.00028) advise for discriminators, and dropout in them
+    # (Odena et al. 2017, arXiv:1610.09585), without a penalty: slow at first, ahead of the one before after a minute.
+    {
+        **NARROW,
+        "loss": "non_saturating",
+        "discriminator_normalization": "layer",
+        "discriminator_dropout": 0.25,
+        "generator_lr": 1e-3,
+    },
     # Spectral normalisation with the hinge loss (SAGAN, Zhang et al. 2019, arXiv:1805.08318).
     {**NARROW, "loss": "hinge", "discriminator_normalization": "spectral", "generator_lr": 1e-3},
     # The relativistic loss with R1 and R2 (R3GAN, Huang et al. 2024, arXiv:2501.05441).

@@ -32,7 +32,7 @@ pytestmark = QUIET
         (30, list(range(3, 31, 3))),
         # Each 1.42 times as late as the one before.
         (100, [3, 4, 6, 9, 12, 17, 25, 35, 50, 70, 100]),
-        (313, [3, 5, 8, 12, 19, 31, 49, 78, 124, 197, 313]),
+        (320, [8, 12, 17, 24, 35, 51, 73, 106, 153, 221, 320]),
     ],
 )
 def test_rungs(epochs: int, rungs: list[int]) -> None:

@@ -43,12 +43,13 @@ def find_rungs(epochs: int) -> tuple[int, ...]:
     """Returns the epochs (from 1) after which a training of `epochs` is scored: about ten, and the last one.
 
     They are even up to 30 epochs. In a longer training each comes later than the one before by the same factor, and the
-    first after the third epoch: hopeless trials show early, and many are pruned or end with their share of the time.
+    first after a fortieth of it: hopeless trials show early, and many are pruned or end with their share of the time.
     """
     if epochs <= EVEN:
         return (*range(step := math.ceil(epochs / SCORINGS), epochs, step), epochs)
-    factor = (epochs / 3) ** (1 / SCORINGS)
-    return tuple(dict.fromkeys(round(3 * factor**place) for place in range(SCORINGS + 1)))
+    first = max(3, epochs // 40)
+    factor = (epochs / first) ** (1 / SCORINGS)
+    return tuple(dict.fromkeys(round(first * factor**place) for place in range(SCORINGS + 1)))
 
 
 def is_rung(epoch: int, epochs: int) -> bool:
