@@ -122,17 +122,18 @@ def as_numbers(value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         raise ValueError(expected)
     try:
-        return {name: as_number(one) for name, one in value.items()}
+        # Most are finite floats, and a search has many.
+        return {
+            name: one if type(one) is float and math.isfinite(one) else as_number(one) for name, one in value.items()
+        }
     except ValueError:
         raise ValueError(expected) from None
 
 
 def as_values(value: Any) -> dict[str, Value]:
     """An object of hyperparameter values; their types are kept."""
-    if not isinstance(value, dict) or not all(_is_value(one) for one in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(one, str | int) or (isinstance(one, float) and math.isfinite(one)) for one in value.values()
+    ):
         raise ValueError("an object of texts, truth values and finite numbers")
     return value
-
-
-def _is_value(value: object) -> bool:
-    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))

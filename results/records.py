@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +51,8 @@ HISTORY_FIXED = ("execution", "epoch", "step", "seconds", "d_loss", "g_loss")
 """Columns every history.csv starts with; columns named `metric.*` follow."""
 HISTORY_INTEGERS = HISTORY_FIXED[:3]
 METRIC = "metric."
+BOOKKEEPING = "tuner/"
+"""KerasTuner keeps its own notes among the hyperparameters under names that start so."""
 TIMES = ("build_s", "compile_s", "eval_s", "save_s")
 """Where the time of an execution goes, in seconds; a record of an earlier version has none of them."""
 
@@ -154,6 +156,7 @@ class TrialRecord:
         build_s, compile_s, eval_s, save_s: seconds, sums over the executions that tell; see `ExecutionRecord`.
         hyperparameters: the active ones only.
         planned_epochs: what it was to be trained to, counted from the start; it may have ended earlier.
+        ms_per_sample: milliseconds that its generator takes for an image, in batches of 64, on the search's machine.
         promoted_from: id of the trial whose last state it went on from; None for a trial that began at the start.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
@@ -180,6 +183,7 @@ class TrialRecord:
     promoted_from: str | None = None
     generator_params: int | None = None
     discriminator_params: int | None = None
+    ms_per_sample: float | None = None
     hyperparameters: Mapping[str, Value] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
@@ -195,7 +199,7 @@ class TrialRecord:
             ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
         """
         # A record of an earlier version has none of these.
-        newer = ("flags", "classes", "planned_epochs", "promoted_from", *TIMES)
+        newer = ("flags", "classes", "planned_epochs", "promoted_from", "ms_per_sample", *TIMES)
         raw = {**dict.fromkeys(newer), **as_object(value)}
         record = cls(
             folder=folder,
@@ -215,6 +219,7 @@ class TrialRecord:
             promoted_from=read_key(raw, "promoted_from", as_text, optional=True),
             generator_params=read_key(raw, "generator_params", as_integer, optional=True),
             discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
+            ms_per_sample=read_key(raw, "ms_per_sample", as_number, optional=True),
             hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},
             metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
             flags=read_key(raw, "flags", as_texts, optional=True) or (),
@@ -320,7 +325,8 @@ def read_project(folder: str | Path) -> Project:
     """
     folder = Path(folder)
     try:
-        inside = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            inside = {entry.name: entry.is_dir() for entry in entries}
     except FileNotFoundError:
         raise ProjectError(f"{folder} does not exist: pass the folder of a search, such as runs/NAME.") from None
     except OSError as error:
@@ -328,8 +334,9 @@ def read_project(folder: str | Path) -> Project:
             f"{folder} is no folder that can be read ({error.strerror or error}): "
             "pass the folder of a search, such as runs/NAME."
         ) from error
-    if folder / files.SEARCH not in inside:
-        found = [str(path) for path in inside if path.is_dir() and (path / files.SEARCH).is_file()][:3]
+    if files.SEARCH not in inside:
+        below = (folder / name for name, is_dir in sorted(inside.items()) if is_dir)
+        found = [str(path) for path in below if (path / files.SEARCH).is_file()][:3]
         raise ProjectError(
             f"{folder} is no tuner_gan project (it has no {files.SEARCH}): "
             f"pass the folder of a search, such as {' or '.join(found) or 'runs/NAME'}."
@@ -337,7 +344,8 @@ def read_project(folder: str | Path) -> Project:
     # Asked before the records are read: a trial that ends in between is then never called interrupted.
     searching = files.is_searching(folder)
     search = _read_search(folder / files.SEARCH)
-    found_trials = (_read_trial(path, searching) for path in inside if _is_trial(path))
+    names = (name for name, is_dir in sorted(inside.items()) if is_dir and _is_trial(name))
+    found_trials = (_read_trial(folder / name, searching) for name in names)
     trials = sorted((trial for trial in found_trials if trial is not None), key=_id_order)
     return Project(folder, search, trials, searching)
 
@@ -417,23 +425,9 @@ def _warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """As `files.read_json`; text that could be neither printed nor stored gets question marks."""
-    try:
-        value = files.read_json(path)
-        text = json.dumps(value, ensure_ascii=False)
-    except RecursionError as error:
-        raise ProjectError(f"{path} is damaged: it is nested too deeply.") from error
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a half of a surrogate pair, which JSON can hold and UTF-8 cannot
-        value = json.loads(text.encode(errors="replace"))
-    return value
-
-
 def _read_search(path: Path) -> dict[str, Any]:
     try:
-        search = read_json(path)
+        search = files.read_json(path)
     except ProjectError as error:
         _warn(f"{error} Trials are ranked by the lowest fcd, and columns follow from the trials.")
         return {}
@@ -472,15 +466,15 @@ def _is_space(part: Any) -> bool:
     return isinstance(entries, list) and all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries)
 
 
-def _is_trial(path: Path) -> bool:
-    return path.name.startswith(files.TRIAL_PREFIX) and path.name != files.TRIAL_PREFIX and path.is_dir()
+def _is_trial(name: str) -> bool:
+    return name.startswith(files.TRIAL_PREFIX) and name != files.TRIAL_PREFIX
 
 
 def _read_trial(folder: Path, searching: bool) -> TrialRecord | None:
     """Reads one trial; None when it has no record yet."""
     path = folder / files.RECORD
     try:
-        content = read_json(path)
+        content = files.read_json(path)
     except ProjectError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
@@ -515,13 +509,24 @@ def _history_row(header: list[str], cells: list[str]) -> dict[str, int | float |
     try:
         for name, cell in zip(header, cells, strict=True):
             if name in HISTORY_INTEGERS:
-                row[name] = as_integer(int(cell))
+                row[name] = as_integer(_whole(cell))
             else:
                 number = float(cell or "nan")
                 row[name] = number if math.isfinite(number) else None
     except ValueError:
         return None
     return row
+
+
+def _whole(cell: str) -> int:
+    """A whole number; one with nothing but zeros behind its point is one, too."""
+    try:
+        return int(cell)
+    except ValueError:
+        number = float(cell)
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def _list_of(kind: type[Part], what: str) -> Callable[[Any], tuple[Part, ...]]:

@@ -11,16 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, SelectionError
 from tuner_gan.results.checks import parse_time
-from tuner_gan.results.records import METRIC, UNREADABLE, Project, TrialRecord, rank, read_history
+from tuner_gan.results.histories import read_histories
+from tuner_gan.results.records import BOOKKEEPING, METRIC, UNREADABLE, Project, TrialRecord, rank
 
 HP = "hp."
-BOOKKEEPING = "tuner/"
-"""KerasTuner keeps its own notes among the hyperparameters under names that start so."""
 TIME = "datetime64[us, UTC]"
 
 
@@ -64,6 +65,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("seed", "Int64", "the trial's seed"),
         Column("generator_params", "Int64", "parameters of the generator"),
         Column("discriminator_params", "Int64", "parameters of the discriminator"),
+        Column("ms_per_sample", "Float64", "milliseconds that the generator takes for an image, in batches of 64"),
         Column("hp.*", "by kind", "a hyperparameter; <NA> where it was inactive"),
         METRIC_COLUMNS,
         Column("checkpoint", "string", "path of the generator at its best epoch, where the file is there"),
@@ -106,8 +108,15 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "importance": (
         Column("name", "string", "the hyperparameter, without hp."),
-        Column("importance", "Float64", "share of the score's variation it explains; all sum to 1"),
-        Column("std", "Float64", "standard deviation of the importance over repeats"),
+        Column("importance", "Float64", "how much it has to do with a good score; all sum to 1"),
+        Column("std", "Float64", "standard deviation of the importance over samples of the trials"),
+    ),
+    "pareto": (
+        Column("against", "string", "the cost: generator_params or ms_per_sample"),
+        Column("cost", "Float64", "of this trial's generator"),
+        Column("score", "Float64", "the objective; no trial has a better one at this cost or less"),
+        Column("trial_id", "string", "the trial"),
+        Column("rank", "Int64", "its place among all trials"),
     ),
 }
 """The columns of each table, in their order: the one place where they are named."""
@@ -150,13 +159,20 @@ def history_table(project: Project, trials: Sequence[TrialRecord] | None = None)
     Args:
         trials: whose history is read; None is every trial's.
     """
-    rows: list[dict[str, Any]] = [
-        {"trial_id": trial.trial_id, **row}
-        for trial in (project.trials if trials is None else trials)
-        for row in read_history(trial)
-    ]
-    found = ({name.removeprefix(METRIC): 0 for name in row if name.startswith(METRIC)} for row in rows)
-    return _table("history", rows, _metric_names(project.rung_metrics, found))
+    histories = read_histories(project.trials if trials is None else trials)
+    found = [name.removeprefix(METRIC) for name in histories.columns if name.startswith(METRIC)]
+    count = len(histories.trial_ids)
+    arrays: dict[str, Any] = {}
+    for name, dtype, _ in COLUMNS["history"]:
+        if name == "metric.*":
+            for metric in _metric_names(project.rung_metrics, [found]):
+                arrays[METRIC + metric] = _floats(histories.columns.get(METRIC + metric, np.full(count, np.nan)))
+        elif name == "trial_id":
+            arrays[name] = _array(histories.trial_ids, dtype)
+        else:
+            values = histories.columns.get(name, np.zeros(count))
+            arrays[name] = _floats(values) if dtype == "Float64" else _array(values, dtype)
+    return pd.DataFrame(arrays, index=pd.RangeIndex(count))
 
 
 def classes_table(trial: TrialRecord) -> pd.DataFrame:
@@ -244,10 +260,13 @@ def _hyperparameter_columns(project: Project, trials: list[TrialRecord]) -> dict
         declared.setdefault(entry["name"], set()).update(_declared_types(entry))
     found = sorted({name for trial in trials for name in trial.hyperparameters})
     columns = {}
-    for name in dict.fromkeys([*declared, *found]):
+    cells: dict[str, list[Any]] = {name: [None] * len(trials) for name in dict.fromkeys([*declared, *found])}
+    for row, trial in enumerate(trials):
+        for name, value in trial.hyperparameters.items():
+            cells[name][row] = value
+    for name, values in cells.items():
         if name.startswith(BOOKKEEPING):
             continue
-        values = [trial.hyperparameters.get(name) for trial in trials]
         types = declared.get(name) or {type(value) for value in values if value is not None}
         columns[HP + name] = _typed(values, types)
     return columns
@@ -278,5 +297,12 @@ def _typed(values: list[Any], types: set[type]) -> Any:
     return _array([None if value is None else str(value) for value in values], "string")
 
 
-def _array(values: list[Any], dtype: Any) -> Any:
+def _array(values: Any, dtype: Any) -> Any:
+    if dtype == "Float64":
+        return _floats(np.asarray([np.nan if value is None else value for value in values], dtype=np.float64))
     return pd.array(values, dtype=dtype)
+
+
+def _floats(values: NDArray[np.float64]) -> Any:
+    """A column of floats in which NaN is `<NA>`."""
+    return pd.arrays.FloatingArray(values, np.isnan(values))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -61,16 +62,27 @@ CHECKPOINT = "checkpoint.weights.h5"
 """All that an interrupted trial needs to go on from its last epoch; there while the trial has not ended."""
 SAMPLES = "samples.png"
 """An 8 x 8 grid from the same latents in every trial; of a conditional one, a row for each class."""
+REAL = "real.png"
+"""Training images in the project folder, in a grid like those of samples."""
+REPORT = "report.html"
 BEST_DIR = "best"
 MODEL_CARD = "model_card.md"
+MODEL_CARD_JSON = "model_card.json"
+GENERATE = "generate.py"
+"""A program beside an exported generator that makes images with it, without tuner_gan."""
+DISCRIMINATOR = "discriminator.keras"
 CLASS_NAMES = "class_names.json"
 """Names of the classes of an exported conditional generator, in the order of its labels."""
+EXPORTED = (DISCRIMINATOR, ARCHITECTURE, SAMPLES, MODEL_CARD, MODEL_CARD_JSON, GENERATE, CLASS_NAMES)
+"""What an export may write beside the generator."""
+TENSORBOARD_DIR = "tensorboard"
 RERUNS_DIR = "reruns"
 """Trials that were trained again, in folders like those of trials."""
 LOCK = ".lock"
 """In the project folder held by the process that searches in it, in a trial's by the process that trains it."""
 PROCESS = ".pid"
 """Process id of the search that holds the lock."""
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 SECONDS_TO_LOCK = 1.0
 """For which a search or a worker that begins waits for another one that ends."""
 
@@ -109,15 +121,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
+    """Reads a JSON object; text in it that could be neither printed nor stored gets question marks.
 
     Raises:
         ProjectError: the file is missing, damaged, no object, or of a newer schema.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if SURROGATE.search(text):  # a half of a pair, which JSON can hold and UTF-8 cannot
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except OSError as error:
         raise ProjectError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise ProjectError(f"{path} is damaged: it is nested too deeply.") from error
     except ValueError as error:
         raise ProjectError(f"{path} is damaged: expected JSON, but {error}.") from error
     if not isinstance(value, dict):
@@ -233,6 +250,11 @@ def is_locked(path: Path) -> bool:
 def _working(project: Path) -> Iterator[Path]:
     """The locks that living workers hold."""
     return (path for path in (project / WORKERS_DIR).glob(f"*{LOCK}") if is_locked(path))
+
+
+def count_workers(project: Path) -> int:
+    """How many living workers search in a project together; none in a copy or a read-only one."""
+    return sum(1 for _ in _working(project)) if os.access(project, os.W_OK) else 0
 
 
 def is_searching(project: Path) -> bool:

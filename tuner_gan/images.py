@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from tuner_gan.image_labels import misfit
 
 if TYPE_CHECKING:
     import keras
+    from PIL import Image
 
 SAMPLES = 64
 """Images of a grid of samples."""
@@ -21,6 +24,7 @@ SAMPLES_SEED = 0
 SAMPLES_COLUMNS = 8
 SAMPLED_CLASSES = 16
 """Classes that a grid of samples shows at most, the first ones."""
+SPEED_BATCHES = 5
 GRID_WIDTH = 500
 """Pixels that a grid of small images is scaled up to, about."""
 GAP = 1
@@ -148,12 +152,26 @@ def sample_images(generator: keras.Model) -> npt.NDArray[np.uint8]:
     return generate_images(generator, len(labels), seed=SAMPLES_SEED, labels=labels)
 
 
-def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = 8) -> None:
-    """Writes images as one PNG, row by row with a grey line between; small ones are enlarged by a whole factor.
+def measure_speed(generator: keras.Model) -> float:
+    """Measures how many milliseconds a generator takes for an image, in batches of 64: a median over 5 batches.
+
+    Args:
+        generator: as in `images_from_latents`.
+    """
+    latents = draw_latents(SAMPLES, latent_dim(generator), SAMPLES_SEED)
+    seconds = []
+    for _ in range(SPEED_BATCHES + 1):
+        started = time.perf_counter()
+        images_from_latents(generator, latents)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:]) * 1000 / SAMPLES  # the first one may have to set something up
+
+
+def draw_grid(images: npt.NDArray[np.uint8], columns: int = SAMPLES_COLUMNS) -> Image.Image:
+    """Draws images in one picture, row by row with a grey line between; small ones are enlarged by a whole factor.
 
     Args:
         images: uint8 `[N, H, W, C]`, N >= 1, C of 1 or 3.
-        path: of the PNG, replaced at once or not at all.
         columns: images in a row, >= 1.
 
     Raises:
@@ -178,5 +196,38 @@ def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = 8)
     for index, image in enumerate(images):
         y, x = index // columns * step_y, index % columns * step_x
         canvas[y : y + height * scale, x : x + width * scale] = image
+    return Image.fromarray(canvas[..., 0] if channels == 1 else canvas)
+
+
+def save_grid(images: npt.NDArray[np.uint8], path: str | Path, columns: int = SAMPLES_COLUMNS) -> None:
+    """Writes the picture of `draw_grid` as a PNG.
+
+    Args:
+        images: as in `draw_grid`.
+        path: of the PNG, replaced at once or not at all.
+        columns: as in `draw_grid`.
+
+    Raises:
+        QualityError: as in `draw_grid`.
+    """
+    picture = draw_grid(images, columns)
     with files.replacing(Path(path)) as temporary:
-        Image.fromarray(canvas[..., 0] if channels == 1 else canvas).save(temporary, format="PNG")
+        picture.save(temporary, format="PNG")
+
+
+def pick_images(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer[Any]] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Picks real images for a grid that stands beside one of samples.
+
+    Args:
+        images: uint8 `[N, H, W, C]`, N >= 1.
+        labels: integers `[N]` from 0, where each row of the grid is to show a class; None otherwise.
+
+    Returns:
+        The first 64; with labels the first 8 of each of the first 16 classes, whose rows repeat where they have fewer.
+    """
+    if labels is None:
+        return images[:SAMPLES]
+    rows = [np.flatnonzero(labels == label) for label in range(min(int(labels.max()) + 1, SAMPLED_CLASSES))]
+    return np.concatenate([images[np.resize(row, SAMPLES_COLUMNS)] for row in rows if len(row)])

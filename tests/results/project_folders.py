@@ -63,6 +63,7 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
         "promoted_from": None,
         "generator_params": 100000,
         "discriminator_params": 50000,
+        "ms_per_sample": None,
         "hyperparameters": {"generator_depth": 2, "generator_lr": 0.0002, "normalisation": "batch", "average": True},
         "metrics": {"fcd": score or 0.0, "classifier_score": 4.25, "class_kl": 0.5, "coverage": 0.75},
         "flags": [],

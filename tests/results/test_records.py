@@ -223,7 +223,7 @@ def test_a_damaged_record_costs_only_its_own_trial(tmp_path: Path, damage: bytes
     assert rank(read.trials, "min") == [(1, good), (None, bad)]
 
 
-NEWER = {"flags", "classes", "planned_epochs", "promoted_from", *TIMES}
+NEWER = {"flags", "classes", "planned_epochs", "promoted_from", "ms_per_sample", *TIMES}
 """What records of an earlier version lack."""
 
 

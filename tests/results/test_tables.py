@@ -49,6 +49,7 @@ TRIALS = {
     "seed": "Int64",
     "generator_params": "Int64",
     "discriminator_params": "Int64",
+    "ms_per_sample": "Float64",
     "hp.generator_depth": "Int64",
     "hp.generator_lr": "Float64",
     "hp.generator_width_2": "Int64",

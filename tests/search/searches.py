@@ -48,7 +48,7 @@ QUIET = [
 # Keras collects garbage before each trial; what TensorFlow made at its import need not be looked through each time.
 gc.freeze()
 
-NOT_REPEATED = ["started_at", "duration_s", *TIMES, "checkpoint", "samples"]
+NOT_REPEATED = ["started_at", "duration_s", *TIMES, "ms_per_sample", "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.quality.catalogue import CAS
-from tuner_gan.results.records import read_json
 
 if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
@@ -106,7 +105,7 @@ def read_search(path: Path) -> dict[str, Any]:
         ProjectError: it is damaged, which costs no trial, or of a newer version.
     """
     try:
-        return read_json(path)
+        return files.read_json(path)
     except ProjectError as error:
         if "damaged" not in str(error):
             raise

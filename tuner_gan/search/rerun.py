@@ -19,7 +19,7 @@ from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
-from tuner_gan.results.records import COMPLETED, METRIC, PRUNED, RUNNING, TrialRecord, read_history, read_json
+from tuner_gan.results.records import COMPLETED, METRIC, PRUNED, RUNNING, TrialRecord, read_history
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import changed_versions, training_fingerprint
@@ -176,7 +176,7 @@ def _rows(record: TrialRecord) -> list[list[Row]]:
 
 def build_recorded(project: Path, record: TrialRecord) -> GAN:
     """Builds and compiles the GAN of a trial as it was before its training, by its architecture.json."""
-    gan = GAN(GANArchitecture.from_json(read_json(record.folder / files.ARCHITECTURE)))
+    gan = GAN(GANArchitecture.from_json(files.read_json(record.folder / files.ARCHITECTURE)))
     gan.compile()
     if record.promoted_from is not None:
         gan.load_weights(files.trial_dir(project, record.promoted_from) / files.STATE)

@@ -18,7 +18,6 @@ from tuner_gan.results.records import (
     ExecutionRecord,
     TrialRecord,
     read_history,
-    read_json,
 )
 from tuner_gan.search.checkpoint import Checkpoint
 
@@ -64,7 +63,7 @@ def find_unfinished(new: TrialRecord, hyperparameters: Mapping[str, Value], seed
     if not path.exists():
         return None
     try:
-        record = TrialRecord.from_json(read_json(path), new.folder)
+        record = TrialRecord.from_json(files.read_json(path), new.folder)
     except ProjectError as error:
         warn_of_loss(f"Trial {new.trial_id} starts again: {error}")
         return None

@@ -17,6 +17,7 @@ from tuner_gan import files
 from tuner_gan.errors import DegenerateError, ProjectError, QualityError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
+from tuner_gan.images import measure_speed
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
@@ -29,7 +30,6 @@ from tuner_gan.results.records import (
     ClassRecord,
     ExecutionRecord,
     TrialRecord,
-    read_json,
     write_record,
 )
 from tuner_gan.search.callbacks import ExecutionCallback, ExecutionTimes, fatal_when_unwritable
@@ -187,7 +187,7 @@ class TrialRun:
         if not (self._earlier or checkpoint) or self._recorders:
             return True
         try:
-            if GANArchitecture.from_json(read_json(self.record.folder / files.ARCHITECTURE)) != gan.architecture:
+            if GANArchitecture.from_json(files.read_json(self.record.folder / files.ARCHITECTURE)) != gan.architecture:
                 raise ValueError("its architecture is another one now")
             if checkpoint is not None:
                 recorder.restore(checkpoint, gan)
@@ -267,6 +267,8 @@ class TrialRun:
             self._save_state(gan)
         self._write(RUNNING)
         recorder.evaluate_best(gan.ema_generator)  # last of all, because it changes the average
+        with self._times.spent_on("eval_s"):
+            self._update(ms_per_sample=round(measure_speed(gan.ema_generator), 4))
         recorder.finished = True
         recorder.pruned |= self._report(recorder.best_score, recorder.execution, None)
         self._update(flags=tuple(dict.fromkeys([*self.record.flags, *recorder.flags])))
@@ -336,7 +338,7 @@ def load_gan(record: TrialRecord) -> GAN:
     Raises:
         ProjectError: a file of the trial is missing or damaged.
     """
-    architecture = GANArchitecture.from_json(read_json(record.folder / files.ARCHITECTURE))
+    architecture = GANArchitecture.from_json(files.read_json(record.folder / files.ARCHITECTURE))
     gan = GAN(architecture, seed=record.seed)
     gan.compile()
     try:
