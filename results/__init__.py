@@ -9,15 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tuner_gan.results.comparison import compare
     from tuner_gan.results.search_results import SearchResults, load
 
-__all__ = ["SearchResults", "load"]
+__all__ = ["SearchResults", "compare", "load"]
+
+MODULES = {"compare": "comparison", "SearchResults": "search_results", "load": "search_results"}
+"""Where each of them is."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("tuner_gan.results.search_results"), name)
+    return getattr(importlib.import_module(f"tuner_gan.results.{MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, SelectionError
-from tuner_gan.results.importance import importance_table
-from tuner_gan.results.records import Project, TrialRecord, rank, read_json, read_project
-from tuner_gan.results.tables import classes_table, executions_table, history_table, trials_table
+from tuner_gan.results.display import render
+from tuner_gan.results.records import Project, TrialRecord, rank, read_project
+from tuner_gan.results.tables import classes_table, executions_table, history_table, select, trials_table
+
+if TYPE_CHECKING:
+    import optuna
 
 LISTED = 20
 """Trial ids that an error message lists at most."""
@@ -52,7 +56,7 @@ class SearchResults:
         if not path.exists():
             return noted
         try:
-            return read_json(path)
+            return files.read_json(path)
         except ProjectError as error:
             warnings.warn(f"{error} What {files.SEARCH} says of the classifier is used.", UserWarning, stacklevel=2)
             return noted
@@ -125,9 +129,60 @@ class SearchResults:
         """
         return classes_table(self.trial(trial_id))
 
-    def importance(self) -> pd.DataFrame:
-        """One row a hyperparameter, the most important first; columns in `results.tables.COLUMNS["importance"]`."""
-        return importance_table(self.project)
+    def importance(self, method: str = "ped_anova") -> pd.DataFrame:
+        """One row a hyperparameter, the most important first; columns in `results.tables.COLUMNS["importance"]`.
+
+        Args:
+            method: `"ped_anova"` or `"fanova"`; see `results.importance.importance_table`.
+
+        Raises:
+            ConfigError: there is no such method.
+        """
+        from tuner_gan.results.importance import importance_table
+
+        return importance_table(self.project, method)
+
+    def pareto(self) -> pd.DataFrame:
+        """The trials that nothing beats in score and cost; columns in `results.tables.COLUMNS["pareto"]`."""
+        from tuner_gan.results.pareto import pareto_table
+
+        return pareto_table(self.project)
+
+    def to_csv(self, directory: str | Path) -> list[Path]:
+        """Writes all tables as CSV; see `results.writing.write_csv`."""
+        from tuner_gan.results.writing import write_csv
+
+        return write_csv(self, directory)
+
+    def to_parquet(self, directory: str | Path) -> list[Path]:
+        """Writes all tables as Parquet, which takes pyarrow; see `results.writing.write_parquet`."""
+        from tuner_gan.results.writing import write_parquet
+
+        return write_parquet(self, directory)
+
+    def to_markdown(self, columns: Sequence[str] | None = None, top: int | None = None) -> str:
+        """The trials as a Markdown table, their numbers rounded to 4 significant digits.
+
+        Args:
+            columns, top: names of columns and number of trials, as in `results.tables.select`; None for all.
+        """
+        return render(select(self.trials(), columns, top=top), "markdown")
+
+    def to_latex(self, columns: Sequence[str] | None = None, top: int | None = None) -> str:
+        r"""The trials as a LaTeX table, for which the preamble has `\usepackage{booktabs}`.
+
+        Args:
+            columns, top: as in `to_markdown`.
+        """
+        from tuner_gan.results.writing import to_latex
+
+        return to_latex(select(self.trials(), columns, top=top))
+
+    def to_optuna(self) -> optuna.study.Study:
+        """A study in memory of these trials, whichever oracle ran them; see `results.study.to_study`."""
+        from tuner_gan.results.study import to_study
+
+        return to_study(self.project)
 
     def __len__(self) -> int:
         return len(self.project.trials)

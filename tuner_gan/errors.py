@@ -71,6 +71,11 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> ConfigError:
     return ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
 
 
+def missing_package(what: str, package: str, extra: str) -> ConfigError:
+    """Returns the error for something that needs a package which is not installed."""
+    return ConfigError(f"{what} needs the package {package}: pip install 'tuner-gan[{extra}]'.")
+
+
 def first_line(error: Exception) -> str:
     """The first line that says what is wrong; Keras puts a heading before it, one for each layer around the place."""
     lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in str(error).splitlines()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from tuner_gan.errors import ConfigError, unknown
+from tuner_gan.errors import missing_package, unknown
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 
 STARTUP_TRIALS = 5
@@ -58,7 +58,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
         "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=trial_seed),
     }
     if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise ConfigError("The sampler 'cmaes' needs the package cmaes: pip install cmaes.")
+        raise missing_package("The sampler 'cmaes'", "cmaes", "cmaes")
     with warnings.catch_warnings():
         # Grouping and scrambling are called experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
