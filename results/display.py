@@ -1,36 +1,28 @@
-"""Tables as text: CSV, JSON and Markdown, tables for a terminal, and the live view of a search."""
+"""Tables as text: CSV, JSON and Markdown, and tables for a terminal."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tuner_gan import files
 from tuner_gan.errors import ConfigError
-from tuner_gan.results.checks import parse_time
 from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
-    FINALIST,
     INTERRUPTED,
     METRIC,
     PRUNED,
     RUNNING,
     UNREADABLE,
-    Project,
-    TrialRecord,
-    rank,
-    read_history,
 )
-from tuner_gan.results.tables import COLUMNS, HP, trials_table
+from tuner_gan.results.tables import COLUMNS, HP
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.table import Table
 
 FORMATS = ("csv", "json", "markdown")
@@ -64,7 +56,6 @@ PREFERRED = (
 REASONS = 3
 HEADER_WIDTH = 10
 """A header wraps at dots and underscores so as to stay about this narrow."""
-TOP = 5
 
 
 def render(table: pd.DataFrame, format: str) -> str:
@@ -122,61 +113,6 @@ def rich_table(table: pd.DataFrame, width: int = 100) -> Table:
     return shown
 
 
-def progress(
-    project: Project,
-    epochs: int | None = None,
-    max_trials: int | None = None,
-    seconds_left: float | None = None,
-    *,
-    width: int = 100,
-    now: datetime | None = None,
-) -> RenderableType:
-    """Shows how far a running search is; read the project anew for each frame.
-
-    Args:
-        epochs: of a whole trial; None when it is not fixed.
-        max_trials: trials the search ends with, baselines included, finalists not; None when only time ends it.
-        seconds_left: until the search ends; None without a limit.
-        width: columns of the terminal.
-        now: the time of the frame, with a time zone; the default is the clock's.
-    """
-    from rich.console import Group
-    from rich.panel import Panel
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    now = now or datetime.now(UTC)
-    running = next((trial for trial in reversed(project.trials) if trial.status == RUNNING), None)
-    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
-    epoch, execution = _position(running)
-    running_s = _since(running, now)
-    bars = Table.grid(padding=(0, 2))
-    of_trials = f"{len(ended)}/{max_trials}" if max_trials else str(len(ended))
-    done = Text(f"{of_trials} trials ended, {_failed(ended)} failed")
-    bars.add_row(done, ProgressBar(max_trials, len(ended), width=30) if max_trials else "")
-    again = _ended_finalists(project)
-    if project.finalists:
-        count = len(project.finalists)
-        done = Text(f"{len(again)}/{count} finalists trained again, {_failed(again)} failed")
-        bars.add_row(done, ProgressBar(count, len(again), width=30))
-    if running is not None:
-        of_epochs = f"{epoch}/{epochs}" if epochs else str(epoch)
-        numbered = f", execution {execution}" if execution else ""
-        line = Text(f"trial {running.trial_id} ({running.origin}{numbered}), epoch {of_epochs}")
-        bars.add_row(line, ProgressBar(epochs, min(epoch, epochs), width=30) if epochs else "")
-    elapsed = running_s + sum(trial.duration_s or 0.0 for trial in project.trials if trial.status != RUNNING)
-    left = _seconds_left(project, running_s, epoch / epochs if epochs else 0.0, max_trials, seconds_left)
-    clock = Text(f"elapsed {_clock(elapsed)}, left {'unknown' if left is None else 'about ' + _clock(left)}")
-    ranked = [trial for place, trial in rank(project.trials, project.direction) if place is not None]
-    parts: list[RenderableType] = [bars, clock, Text(_best(project, ranked))]
-    if ranked:
-        table = trials_table(project).head(min(TOP, len(ranked)))
-        parts += ["", rich_table(table, width - 4)]
-    name = project.search.get("name")
-    return Panel(Group(*parts), title=Text(name if isinstance(name, str) else project.folder.name), width=width)
-
-
 def _plain(value: Any) -> Any:
     """A cell as JSON has it."""
     if value is None or value is pd.NA or value is pd.NaT:
@@ -193,7 +129,7 @@ def _csv_cell(value: Any) -> Any:
     return plain.replace("\r\n", "\n").replace("\r", "\n") if isinstance(plain, str) else plain
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A cell on one line for a reader; text that could steer a terminal is taken out."""
     plain = _plain(value)
     if plain is None:
@@ -214,7 +150,7 @@ def _markdown(table: pd.DataFrame) -> str:
 
     names = [str(name) for name in table.columns]
     rule = ["---:" if pd.api.types.is_numeric_dtype(table[name]) else "---" for name in names]
-    rows = (line([escaped(_short(cell)) for cell in row]) for row in table.itertuples(index=False, name=None))
+    rows = (line([escaped(short(cell)) for cell in row]) for row in table.itertuples(index=False, name=None))
     return line([escaped(name) for name in names]) + line(rule) + "".join(rows)
 
 
@@ -231,7 +167,7 @@ def _header(name: str) -> str:
 
 def _lines(column: str, value: Any) -> str:
     """A cell for a terminal. Flags stand below each other, as side by side they would push out other columns."""
-    text = _short(value)
+    text = short(value)
     return text.replace(", ", ",\n") if column == FLAGS else text
 
 
@@ -257,7 +193,7 @@ def _column_width(table: pd.DataFrame, name: str) -> int:
 def _failures(table: pd.DataFrame) -> str:
     """The most frequent messages of failed and unreadable trials, one a line."""
     failed = table[table["status"].isin([FAILED, UNREADABLE])]
-    counts = Counter(_short(message) for message in failed["message"] if not pd.isna(message))
+    counts = Counter(short(message) for message in failed["message"] if not pd.isna(message))
     lines = [f"{count} failed: {message}" for message, count in counts.most_common(REASONS)]
     more = sum(counts.values()) - sum(count for _, count in counts.most_common(REASONS))
     return "\n".join([*lines, *([f"{more} failed for other reasons"] if more else [])])
@@ -289,65 +225,3 @@ def _is_score(table: pd.DataFrame, name: str) -> bool:
     return len(both) > 0 and all(
         math.isclose(score, value, rel_tol=1e-4) for score, value in both.itertuples(index=False, name=None)
     )
-
-
-def _position(running: TrialRecord | None) -> tuple[int, int]:
-    """Epoch and execution that a running trial has reached."""
-    rows = read_history(running) if running is not None else []
-    return max(((int(row["execution"] or 0), int(row["epoch"] or 0)) for row in rows), default=(0, 0))[::-1]
-
-
-def _since(running: TrialRecord | None, now: datetime) -> float:
-    """Seconds a running trial has taken."""
-    if running is None or running.started_at is None:
-        return 0.0
-    return max(0.0, (now - parse_time(running.started_at)).total_seconds())
-
-
-def _failed(trials: list[TrialRecord]) -> int:
-    return sum(trial.status in (FAILED, UNREADABLE) for trial in trials)
-
-
-def _ended_finalists(project: Project) -> list[TrialRecord]:
-    """Those of the present choice; an earlier one may have left others."""
-    ids = {files.FINALIST_PREFIX + trial_id for trial_id in project.finalists}
-    return [trial for trial in project.trials if trial.trial_id in ids and trial.status in (COMPLETED, FAILED)]
-
-
-def _seconds_left(
-    project: Project, running_s: float, part: float, max_trials: int | None, limit: float | None
-) -> float | None:
-    """Estimates the rest from the mean duration of a trial; before one has ended, from the running one's part."""
-    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
-    timed = [trial for trial in ended if trial.status == COMPLETED and trial.duration_s]
-    total = sum(trial.duration_s or 0.0 for trial in timed)
-    each = total / len(timed) if timed else running_s / part if part else None
-    limits = [] if limit is None else [max(0.0, limit)]
-    if max_trials is not None and each is not None:
-        training = total / max(1, sum(len(trial.executions) for trial in timed)) if timed else each
-        trials = 0 if project.finalists else max(0, max_trials - len(ended))
-        rest = each * trials + training * _trainings_left(project)
-        limits.append(max(0.0, rest - running_s))
-    return min(limits, default=None)
-
-
-def _trainings_left(project: Project) -> int:
-    """Trainings of finalists that have not ended; before they are chosen, of as many as were asked for."""
-    config = project.search.get("config")
-    asked = config if isinstance(config, dict) else {}
-    count, seeds = (asked[name] if isinstance(asked.get(name), int) else 0 for name in ("finalists", "finalist_seeds"))
-    waiting = len(project.finalists) - len(_ended_finalists(project)) if project.finalists else count
-    return max(0, waiting * seeds)
-
-
-def _best(project: Project, ranked: list[TrialRecord]) -> str:
-    floor = "" if project.floor is None else f"; held-out real images {project.floor:.4g}"
-    if not ranked:
-        return f"no trial has a score yet{floor}"
-    return f"best {project.objective} {ranked[0].score:.4g} (trial {ranked[0].trial_id}){floor}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tuner_gan.errors import ProjectError
-from tuner_gan.results.display import progress
+from tuner_gan.results.progress import progress
 from tuner_gan.results.records import FINALIST, RUNNING, Project, TrialRecord, read_project
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class LiveView:
     Args:
         folder: the project folder.
         console: where to show it.
-        epochs: of a whole trial.
+        epochs: of a whole trial; None when it is not known.
         max_trials: trials the search ends with, baselines included, finalists not; None when only time ends it.
         stop_at: `time.monotonic()` at which the search ends; None without a limit.
     """
 
     def __init__(
-        self, folder: Path, console: Console, *, epochs: int, max_trials: int | None, stop_at: float | None
+        self, folder: Path, console: Console, *, epochs: int | None, max_trials: int | None, stop_at: float | None
     ) -> None:
         self._folder = folder
         self._console = console

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,35 +7,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from project_folders import HISTORY, SPACE, failed_json, record_json, running_json, write_project, write_trial
+from project_folders import SPACE, failed_json, record_json, write_project
 from rich.cells import cell_len
-from rich.console import Console
+from screens import shown, words
 
-from tuner_gan import files, results
+from tuner_gan import results
 from tuner_gan.errors import ConfigError
-from tuner_gan.results.display import progress, render, rich_table
-from tuner_gan.results.records import read_project
+from tuner_gan.results.display import render, rich_table
 from tuner_gan.results.tables import select
 
 NOW = datetime(2026, 11, 23, 18, 0, 30, 123456, tzinfo=UTC)
-
-
-def shown(renderable: Any, width: int = 100, color: bool = False) -> str:
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-    )
-    console.print(renderable)
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return file.getvalue()
-
-
-def words(text: str) -> set[str]:
-    return set(text.split())
 
 
 @pytest.fixture
@@ -223,15 +203,6 @@ def test_the_objective_counts_as_such_though_it_is_rounded_or_missing_in_a_trial
     assert "metric.fcd" in headers(unscored)
 
 
-def test_progress_names_the_flags_of_the_best(tmp_path: Path) -> None:
-    records = [record_json("0000", score=0.1, flags=["memorising"]), record_json("0001", score=0.2)]
-    clean = shown(progress(read_project(write_project(tmp_path / "clean", records[1])), width=80), 80)
-    text = shown(progress(read_project(write_project(tmp_path / "demo", *records)), width=80), 80)
-    assert {"flags", "memorising"} <= words(text)
-    assert "flags" not in clean
-    assert all(cell_len(line) == 80 for line in text.splitlines())
-
-
 def test_hyperparameters_that_vary_are_shown_first(tmp_path: Path) -> None:
     values: dict[str, Any] = {"generator_depth": 2, "generator_lr": 0.1, "normalisation": "batch"}
     records = [record_json(f"000{i}", hyperparameters={**values, "batch_size": 32 * (i + 1)}) for i in range(3)]
@@ -273,84 +244,6 @@ def test_text_cannot_steer_the_terminal(tmp_path: Path) -> None:
 )
 def test_numbers_are_rounded_sensibly(value: float, text: str) -> None:
     assert shown(rich_table(pd.DataFrame({"x": pd.array([value], dtype="Float64")}))).split()[-1] == text
-
-
-def test_progress_of_a_running_search(tmp_path: Path) -> None:
-    project = write_project(
-        tmp_path / "demo",
-        record_json("0000", score=0.5, duration_s=20.0),
-        record_json("0001", score=0.25, duration_s=40.0),
-        failed_json("0002", duration_s=5.0),
-    )
-    write_trial(project, running_json("0003"), HISTORY)
-    with files.search_lock(project):
-        read = read_project(project)
-    text = shown(progress(read, epochs=10, max_trials=6, seconds_left=None, now=NOW))
-    assert "3/6 trials ended, 1 failed" in text
-    assert "trial 0003 (search, execution 1), epoch 1/10" in text
-    assert "best fcd 0.25 (trial 0001); held-out real images 0.004" in text
-    # 20 + 40 + 5 s of ended trials and 30 s of the running one; three more of 30 s, of which 30 s are over.
-    assert "elapsed 1:35, left about 1:00" in text
-    assert "demo" in text.splitlines()[0]
-    assert {"0000", "0001", "COMPLETED"} <= words(text)
-    assert all(cell_len(line) == 100 for line in text.splitlines())
-    assert "left about 0:12" in shown(progress(read, 10, 6, 12.0, now=NOW))
-    assert "left about 0:00" in shown(progress(read, 10, 6, -3.0, now=NOW))
-    assert "left about 1:02:03" in shown(progress(read, None, None, 3723.0, now=NOW))
-    assert "3 trials ended" in shown(progress(read, now=NOW))
-    assert "left unknown" in shown(progress(read, now=NOW))
-
-
-def test_progress_of_the_finalists(tmp_path: Path) -> None:
-    asked = {"finalists": 3, "finalist_seeds": 2}
-    project = write_project(
-        tmp_path / "demo",
-        record_json("0000", score=0.5, duration_s=20.0),
-        record_json("0001", score=0.25, duration_s=40.0),
-        record_json("final_0009", score=0.5, duration_s=5.0, origin="finalist"),  # of an earlier choice
-        config=asked,
-    )
-    with files.search_lock(project):
-        before = shown(progress(read_project(project), epochs=10, max_trials=3, now=NOW))
-    assert "2/3 trials ended, 0 failed" in before
-    assert "finalists" not in before
-    # One more trial and six trainings, 30 s each.
-    assert "left about 3:30" in before
-    write_project(project, config=asked, finalists=["0001", "0000"])
-    write_trial(project, failed_json("final_0001", origin="finalist", duration_s=10.0))
-    write_trial(project, running_json("final_0000", origin="finalist"), HISTORY)
-    with files.search_lock(project):
-        text = shown(progress(read_project(project), epochs=10, max_trials=2, now=NOW))
-    assert "2/2 trials ended, 0 failed" in text
-    assert "1/2 finalists trained again, 1 failed" in text
-    assert "trial final_0000 (finalist, execution 1), epoch 1/10" in text
-    # Two trainings of 30 s, of which 30 s are over.
-    assert "elapsed 1:45, left about 0:30" in text
-    assert "best fcd 0.5 (trial final_0009)" in text
-
-
-def test_progress_tells_only_the_top_five(tmp_path: Path) -> None:
-    records = [record_json(f"000{i}", score=i / 10 + 0.1) for i in range(7)]
-    text = shown(progress(read_project(write_project(tmp_path / "demo", *records)), 10, 7, None))
-    assert "0004" in text
-    assert "0005" not in text
-    assert "7/7 trials ended, 0 failed" in text
-
-
-def test_progress_before_any_score(tmp_path: Path) -> None:
-    empty = read_project(write_project(tmp_path / "empty", name=None, classifier={}))
-    text = shown(progress(empty, 10, 5, None))
-    assert "no trial has a score yet" in text
-    assert "0/5 trials ended, 0 failed" in text
-    assert "empty" in text
-    project = write_project(tmp_path / "first")
-    write_trial(project, running_json("0000"), HISTORY[: HISTORY.index("1,1,93")])
-    with files.search_lock(project):
-        first = read_project(project)
-    text = shown(progress(first, 10, 2, None, now=NOW))
-    assert "trial 0000 (search), epoch 2/10" in text
-    # 2 of 10 epochs took 30 s, so a trial takes 150 s: 120 s are left of this one and 150 s follow.
-    assert "left about 4:30" in text
 
 
 def test_reasons_of_failures_are_counted(tmp_path: Path) -> None:
