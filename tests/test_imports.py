@@ -35,7 +35,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 """Module (and those below it) -> what it must not import. A name stands for what is below it, too."""
 
 EXPORT = "tuner_gan.results.export"
-"""The only module of `results` that may load Keras and the networks."""
+WITH_KERAS = (EXPORT, "tuner_gan.results.formats")
+"""The only modules of `results` that may load Keras and the networks."""
 
 
 def _modules() -> dict[str, Path]:
@@ -80,7 +81,7 @@ def _below(name: str, parent: str) -> bool:
 
 def _faults(source: str, module: str, is_package: bool = False) -> list[str]:
     rules = [(above, name) for above, names in FORBIDDEN.items() if _below(module, above) for name in names]
-    if _below(module, "tuner_gan.results") and module != EXPORT:
+    if _below(module, "tuner_gan.results") and module not in WITH_KERAS:
         rules += [("only its export", name) for name in (*FRAMEWORKS, "tuner_gan.gan", "tuner_gan.GAN")]
     return [
         f"{module}:{line} imports {name}"

@@ -16,6 +16,14 @@ DOWNLOADED = ("mnist", "fashion_mnist", "cifar10")
 DATASETS = (*EMBEDDED, *DOWNLOADED)
 """The names that `load` knows."""
 
+LICENCES = {
+    "mnist5k": "CC BY-SA 3.0 (MNIST, by Y. LeCun, C. Cortes and C. Burges)",
+    "mnist": "CC BY-SA 3.0 (MNIST, by Y. LeCun, C. Cortes and C. Burges)",
+    "digits": "CC BY 4.0 (Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak)",
+    "fashion_mnist": "MIT (Fashion-MNIST, by Zalando SE)",
+}
+"""Licence and authors of the data, where they are told; CIFAR-10's are not."""
+
 
 def read_known(name: str) -> RawImages:
     """Reads one of `DATASETS`.

@@ -22,7 +22,14 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.images import generate_images
 from tuner_gan.results.export import export, load_generator
 
-WRITTEN = [files.ARCHITECTURE, files.GENERATOR, files.MODEL_CARD, files.SAMPLES]
+WRITTEN = [
+    files.ARCHITECTURE,
+    files.GENERATE,
+    files.GENERATOR,
+    files.MODEL_CARD_JSON,
+    files.MODEL_CARD,
+    files.SAMPLES,
+]
 DATA = {"name": "digits", "fingerprint": "0123456789abcdef" * 4, "image_shape": [8, 8, 1], "images": 1078}
 HOSTILE = "a|b<script>alert(1)</script>`x`[y](z)*_#\n# Owned"
 
@@ -250,6 +257,7 @@ def test_hostile_names_become_no_markup(project: Path) -> None:
     )
     card = card_of(export(project))
     plain = card_of(project / "best").replace("```python", "").replace("```", "")
+    plain = plain.replace("`python generate.py -n 64 -o images.npz`", "")
     prose = re.sub(r"import keras.*?uint8\)\n", "", plain, flags=re.DOTALL)
     assert "alert(1)" in prose
     assert not re.search(r"(?<!\\)[`<>*]", re.sub(r"^\* ", "", prose, flags=re.MULTILINE))
@@ -258,7 +266,7 @@ def test_hostile_names_become_no_markup(project: Path) -> None:
         line for line in card.splitlines() if re.match(r"# Generator of a|## (Load it|Scores|Made from|Use)$", line)
     ]
     for line in prose.splitlines():
-        if line.startswith("|"):
+        if line.startswith("|") and "generator.keras" not in line and "bytes" not in line and line.count("---") < 5:
             cells = re.split(r"(?<!\\)\|", line)
             assert len(cells) == (5 if "0.25" in line or "floor" in line or line.count("---") == 3 else 4), line
 
