@@ -662,8 +662,8 @@ def test_a_clock_that_is_set_back_changes_no_limit_and_no_duration(
     [
         ({"finalists": 0}, 5, {"0": 4, "1": 1}),
         ({"finalists": 0}, 12, {"0": 4, "1": 4, "2": 4}),
-        ({"finalists": 1, "finalist_seeds": 2}, 12, {"0": 4, "1": 4, "final": 4}),
-        ({"finalists": 1, "finalist_seeds": 2}, 6, {"0": 4, "final": 2}),
+        ({"finalists": 1, "finalist_seeds": 2}, 12, {"0": 4, "1": 2, "final": 6}),
+        ({"finalists": 1, "finalist_seeds": 2}, 6, {"0": 3, "final": 3}),
     ],
 )
 def test_a_budget_of_epochs(settings: dict[str, Any], limit: int, trials: dict[str, int], tmp_path: Path) -> None:

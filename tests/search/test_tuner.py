@@ -95,7 +95,7 @@ def test_baselines_come_first_and_finalists_last(searched: GANTuner) -> None:
 def test_the_project_folder(searched: GANTuner) -> None:
     names = {path.name for path in searched.folder.iterdir()}
     trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv", f"trial_{finalist_of(searched)}"}
-    project = {files.SEARCH, files.STUDY, files.ARTIFACTS, files.CLASSIFIER_DIR, files.LOCK, files.PROCESS}
+    project = {files.SEARCH, files.STUDY, files.ARTIFACTS, files.CLASSIFIER_DIR, files.LOCK, files.PROCESS, files.REAL}
     assert names == trials | project | {files.ASK_LOCK}
     for trial in trials:
         expected = TRIAL_FILES if trial == "trial_0" else TRIAL_FILES - {files.KERASTUNER_TRIAL, files.LOCK}

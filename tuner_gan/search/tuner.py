@@ -28,6 +28,7 @@ from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError
 from tuner_gan.gan.model import GAN
 from tuner_gan.image_labels import check_class_indices
+from tuner_gan.images import pick_images, save_grid
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
 from tuner_gan.results.checks import Value
@@ -41,10 +42,9 @@ from tuner_gan.results.records import (
     RUNNING,
     TrialRecord,
     read_history,
-    read_json,
     write_record,
 )
-from tuner_gan.search.callbacks import fatal_when_unwritable, first_rung
+from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable, first_rung
 from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
@@ -54,6 +54,7 @@ from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, take_trial
+from tuner_gan.search.tensorboard import TensorBoardLog, check_tensorboard
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
 from tuner_gan.search_spaces.literature import literature
@@ -114,6 +115,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         tuner_id: name of this process, which only matters with KerasTuner's chief and workers.
         worker: name of this process among several that search in the same folder, each with a name of its own; needs
             one of Optuna's samplers. None for a process that searches alone.
+        tensorboard: whether losses, scores, samples and hyperparameters are written for TensorBoard, too, into
+            `tensorboard/` in the project folder.
         settings: JSON-ready: those of the command line, from which `tuner-gan rerun` loads the data again.
 
     Attributes:
@@ -156,6 +159,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         distribution_strategy: tf.distribute.Strategy | None = None,
         tuner_id: str | None = None,
         worker: str | None = None,
+        tensorboard: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(hypermodel, GANHyperModel):
@@ -194,12 +198,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.finalists = finalists
         self.finalist_seeds = finalist_seeds
         self._settings = settings
+        self._tensorboard = tensorboard
+        if tensorboard:
+            check_tensorboard()
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
         self._deadline: float | None = None  # of the whole search
         self._stop_at: float | None = None  # of the trials, then of the finalists' trainings
         self._max_trial_time: float | None = None
         self._max_total_epochs: int | None = None
+        self._trial_epochs: int | None = None  # of them, those that are not kept for finalists
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         self._setup_lock = files.setup_lock(self.folder)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
@@ -450,7 +458,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         self._run_baselines(data, epochs, callbacks, verbose)
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
-                    self._max_total_epochs = max_total_epochs
+                    self._trial_epochs = None
                     if not self.worn_out:
                         finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
                 finally:
@@ -573,6 +581,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 search["settings"] = self._settings
 
         self._write_search(note)
+        if not (self.folder / files.REAL).exists():
+            with fatal_when_unwritable():
+                save_grid(pick_images(*training), self.folder / files.REAL)
         self._started = time.monotonic() - spent
         # Workers begin at any time, and each is told what went before.
         self._elapsed_before = float(self._search["elapsed_s"]) if self.worker is None else 0.0
@@ -580,9 +591,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._stop_at = self._deadline
         if self._deadline is not None and max_time is not None and self._has_finalists():
             self._stop_at = self._deadline - FINALISTS_SHARE * max_time
-        self._max_total_epochs = max_total_epochs
+        self._max_total_epochs, self._trial_epochs = max_total_epochs, None
         if max_total_epochs is not None and self._has_finalists():
-            self._max_total_epochs = max(1, round((1 - FINALISTS_SHARE) * max_total_epochs))
+            self._trial_epochs = max(1, round((1 - FINALISTS_SHARE) * max_total_epochs))
         if isinstance(self.oracle, OptunaOracle):
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
@@ -765,11 +776,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return self._begun >= TRIALS_A_WORKER or _memory_peak() - self._peak_at_start > BYTES_A_WORKER
 
     def _epochs_left(self) -> int | None:
-        """What is left of the epochs of all trials; None without a limit."""
+        """What is left of the epochs of all trials, or of those that are no finalists; None without a limit."""
         if self._max_total_epochs is None:
             return None
-        trained = sum(len(read_history(record)) for record in self.results().records)
-        return max(0, self._max_total_epochs - trained)
+        trained = [(record.origin == FINALIST, len(read_history(record))) for record in self.results().records]
+        left = self._max_total_epochs - sum(epochs for _, epochs in trained)
+        if self._trial_epochs is not None:
+            left = min(left, self._trial_epochs - sum(epochs for is_finalist, epochs in trained if not is_finalist))
+        return max(0, left)
 
     def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
         """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback."""
@@ -881,7 +895,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Returns a trial's record: a process may be killed after it, before the oracle has heard of it."""
         path = self._trial_folder(trial_id) / files.RECORD
         with contextlib.suppress(ProjectError):
-            record = TrialRecord.from_json(read_json(path), path.parent)
+            record = TrialRecord.from_json(files.read_json(path), path.parent)
             if record.status in statuses and hyperparameters.items() <= record.hyperparameters.items():
                 (path.parent / files.CHECKPOINT).unlink(missing_ok=True)  # killed just before that
                 return record
@@ -918,7 +932,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     *data,
                     epochs=epochs.stop,
                     initial_epoch=recorder.initial_epoch,
-                    callbacks=[recorder, self._interrupter(), *self._deepcopy_callbacks(list(callbacks))],
+                    callbacks=[
+                        recorder,
+                        self._interrupter(),
+                        *self._loggers(record.trial_id, hyperparameters(), recorder),
+                        *self._deepcopy_callbacks(list(callbacks)),
+                    ],
                     verbose=verbose,
                 ),
                 seeds,
@@ -945,6 +964,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             on_train_batch_end=lambda batch, logs: self._guard.check(),
             on_epoch_end=lambda epoch, logs: self._note_elapsed(),
         )
+
+    def _loggers(
+        self, trial_id: str, hyperparameters: Mapping[str, Value], recorder: ExecutionCallback
+    ) -> list[keras.callbacks.Callback]:
+        if not self._tensorboard:
+            return []
+        return [TensorBoardLog(self.folder / files.TENSORBOARD_DIR, trial_id, hyperparameters, recorder)]
 
     def _execution_seed(self, trial_id: str, execution: int) -> int:
         """Derives a seed below 2**31, the same for the same search seed, trial and execution."""
@@ -1004,7 +1030,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Loads the GAN of one trial."""
         return load_gan(self.results().trial(trial.trial_id))
 
-    def export(self, trial_id: str = "best", directory: str | Path | None = None) -> Path:
+    def export(
+        self,
+        trial_id: str = "best",
+        directory: str | Path | None = None,
+        *,
+        formats: Sequence[str] = ("keras",),
+        discriminator: bool = False,
+    ) -> Path:
         """Writes a trial's generator, architecture, samples and model card; see `tuner_gan.results.export`.
 
         Returns:
@@ -1012,7 +1045,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         from tuner_gan.results.export import export
 
-        return export(self.folder, trial_id, directory)
+        return export(self.folder, trial_id, directory, formats=formats, discriminator=discriminator)
 
 
 def _until(moment: float | None) -> float | None:
