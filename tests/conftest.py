@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cli_runs import Run, search_once
 
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    """The smallest search on real images, which no test changes: its folder, and what the command printed."""
+    return search_once(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

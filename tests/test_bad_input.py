@@ -466,7 +466,7 @@ def test_a_damaged_generator(project: Path, capsys: Capture, content: bytes) -> 
     ("text", "words"),
     [
         ("epoch = 3", ["has an unknown key 'epoch' (did you mean 'epochs'?)", "max_trials"]),
-        ("epochs = '3'", ["epochs must be of type int, but got '3'."]),
+        ("epochs = '3'", ["epochs must be of type int or none, but got '3'."]),
         ("overwrite = 'yes'", ["overwrite must be of type bool, but got 'yes'."]),
         ("epochs = ", ["is no valid TOML"]),
     ],

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cli_runs import ROOT, SEARCH, Run, call, copy_search, digits, finish, run_python, search_once, start_python
+from cli_runs import ROOT, SEARCH, Run, call, copy_search, digits, finish, run_python, start_python
 from PIL import Image
 
 import tuner_gan
@@ -28,18 +28,16 @@ from tuner_gan.search_spaces import SPACES
 
 Capture = pytest.CaptureFixture[str]
 
-EXPORTED = {files.GENERATOR, files.ARCHITECTURE, files.SAMPLES, files.MODEL_CARD}
+EXPORTED = {
+    files.GENERATOR,
+    *(set(files.EXPORTED) - {files.DISCRIMINATOR, files.CLASS_NAMES}),
+}
 
 
 @pytest.fixture(autouse=True)
 def _in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    return search_once(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -530,7 +528,8 @@ def test_spaces_alone_names_them(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("search",), ("trials",), ("history",), ("export",), ("generate",), ("spaces",)]
+    "command",
+    [(), ("search",), ("trials",), ("history",), ("report",), ("watch",), ("export",), ("generate",), ("spaces",)],
 )
 def test_every_command_has_help(capsys: Capture, command: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as ended:

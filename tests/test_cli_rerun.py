@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_runs import Run, call, copy_search, digits, search_once
+from cli_runs import Run, call, copy_search, digits
 
 from tuner_gan import files
 from tuner_gan.results import load
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    return search_once(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

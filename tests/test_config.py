@@ -118,10 +118,19 @@ def test_points_to_try_first(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_trial() -> None:
-    assert SearchConfig().trial_seconds == pytest.approx(300 / 10)
+    assert SearchConfig().trial_seconds == pytest.approx(300 / 16)
     assert SearchConfig(max_trials=3).trial_seconds is None
     assert SearchConfig(max_trials=3, max_trial_time="2m").trial_seconds == 120
     assert SearchConfig(max_epochs=100).seconds is None
+
+
+def test_epochs_follow_from_the_time_and_the_images() -> None:
+    assert SearchConfig(epochs=7).plan_epochs(3000).epochs == 7
+    assert SearchConfig(max_trials=3).plan_epochs(3000).epochs == 30
+    # 15,000 steps of 64 images.
+    assert SearchConfig().plan_epochs(3000).epochs == 320
+    assert SearchConfig(max_time="1h", max_trials=3).plan_epochs(9600).epochs == 100
+    assert SearchConfig(max_time="1h").plan_epochs(1_000_000).epochs == 30
 
 
 def test_settings_are_json_and_come_back() -> None:
@@ -225,8 +234,8 @@ def test_what_is_no_size_is_named(text: str) -> None:
         ("max_trials", "3", "int or none"),
         ("max_trials", True, "int or none"),
         ("max_time", 90, "str or none"),
-        ("epochs", 1.0, "int"),
-        ("epochs", False, "int"),
+        ("epochs", 1.0, "int or none"),
+        ("epochs", False, "int or none"),
         ("seed", "0", "int"),
         ("objective", None, "str"),
         ("objective", ["fcd"], "str"),
@@ -346,6 +355,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         **dataclasses.asdict(SearchConfig()),
         "image_size": "8",
         "features": "mine.keras",
+        "epochs": 5,
         "max_trials": 3,
         "max_time": "1m",
         "max_epochs": 90,
@@ -371,7 +381,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
         ("epoch = 3", "has an unknown key 'epoch' (did you mean 'epochs'?): choose from data, image_size, space"),
         ("[search]\nepochs = 3", "has an unknown key 'search'"),
         ("folder = 'x'", "has an unknown key 'folder'"),
-        ("epochs = '3'", "epochs must be of type int, but got '3'."),
+        ("epochs = '3'", "epochs must be of type int or none, but got '3'."),
         ("max_time = 90", "max_time must be of type str or none, but got 90."),
         ("name = {a = 1}", "name must be of type str or none, but got {'a': 1}."),
         ("epochs = 0", "epochs must be an integer from 1, but got 0."),

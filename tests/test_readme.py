@@ -106,5 +106,5 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["--help"])
     offered = re.findall(r"^    ([a-z]+)  ", capsys.readouterr().out, flags=re.MULTILINE)
-    assert len(offered) == 9
+    assert len(offered) == 11
     assert set(re.findall(r"^\| `tuner-gan ([a-z]+)", README, flags=re.MULTILINE)) == set(offered)

@@ -33,7 +33,7 @@ WIDE = 140
 """Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
-NOT_OF_THE_SEARCH = ("storage", "workers", "overwrite")
+NOT_OF_THE_SEARCH = ("storage", "workers", "overwrite", "tensorboard")
 """Settings that a project does not note: how it was run once, and a URL that may hold a password."""
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and SIGTERM, as shells have them: 128 + the number of the signal."""
@@ -97,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     classes.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
     worker = commands.add_parser("worker")  # no help: it is not for people
     worker.set_defaults(run=_worker)
+    _add_report(commands)
+    _add_watch(commands)
     _add_export(commands)
     _add_evaluate(commands)
     _add_generate(commands)
@@ -148,7 +150,9 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--max-trial-time", metavar="T", help="time of one training; it is then scored as it is")
     search.add_argument("--max-params", type=int, metavar="N", help="skip trials with more parameters")
     search.add_argument("--max-failures", type=int, metavar="N", help="end after so many failed trials in a row")
-    search.add_argument("--epochs", type=int, metavar="N", help="passes over the images of each trial (default: by the time)")
+    search.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the images of a training (default: by time)"
+    )
     search.add_argument("--executions", type=int, metavar="N", help="trainings of each trial (default: 1)")
     search.add_argument("--seed", type=int, metavar="S", help="integer from 0 (default: 0)")
     search.add_argument("--baselines", metavar="all|none", help="run the two tutorials first (default: all)")
@@ -159,6 +163,7 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--dir", metavar="DIR", help="folder of searches (default: runs)")
     search.add_argument("--name", metavar="NAME", help="folder of this search in it (default: by data and space)")
     search.add_argument("--overwrite", action="store_true", help="delete an earlier search of that name first")
+    search.add_argument("--tensorboard", action="store_true", help="write for TensorBoard, too")
     _add_steering(search)
     search.add_argument("--config", metavar="F.toml", help="read settings from a file; flags win over it")
     search.set_defaults(run=_search)
@@ -182,11 +187,35 @@ def _add_table(commands: Any, name: str, help: str, run: Any) -> argparse.Argume
     return parser
 
 
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="write one page about a search, to look at and to send to somebody",
+        description="Write one page with everything about a search: it opens from disk, without a network.",
+    )
+    report.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
+    report.add_argument("-o", "--output", metavar="FILE.html", help="where to write (default: FOLDER/report.html)")
+    report.set_defaults(run=_report)
+
+
+def _add_watch(commands: Any) -> None:
+    watch = commands.add_parser("watch", help="watch a search that runs in another terminal")
+    watch.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
+    watch.set_defaults(run=_watch)
+
+
 def _add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="write a trial's generator, model card and samples")
     export.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
     export.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
     export.add_argument("-o", "--output", metavar="DIR", help="where to write (default: FOLDER/best)")
+    export.add_argument(
+        "--format",
+        default="keras",
+        metavar="A,B",
+        help="keras (always written), saved_model, litert or onnx; each is compared with Keras (default: keras)",
+    )
+    export.add_argument("--discriminator", action="store_true", help="write the discriminator, too")
     export.set_defaults(run=_export)
 
 
@@ -321,6 +350,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
             data, config.folder, seed=config.seed, objective=config.objective, features=config.features
         )
     console.print(_describe_quality(quality), markup=False, highlight=False)
+    assert config.epochs is not None  # planned, now that the images are known
     return GANTuner(
         hypermodel,
         quality=quality,
@@ -340,6 +370,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
         directory=config.dir,
         project_name=config.folder.name,
         worker=worker,
+        tensorboard=config.tensorboard,
         settings={name: value for name, value in config.to_json().items() if name not in NOT_OF_THE_SEARCH},
     )
 
@@ -471,18 +502,48 @@ def _classes(options: argparse.Namespace) -> int:
     return _write_table(table, options, "There are no scores of classes: the trial is not conditional, or not scored.")
 
 
+def _report(options: argparse.Namespace) -> int:
+    from tuner_gan import files
+    from tuner_gan.results import load
+    from tuner_gan.results.report import write_report
+
+    results = load(options.folder)
+    print(write_report(results, options.output or results.folder / files.REPORT))
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from tuner_gan.results import load
+    from tuner_gan.results.watching import watch
+
+    console = _console()
+    if not watch(options.folder, console):
+        console.print(f"No search is running in {options.folder}.", markup=False, highlight=False, soft_wrap=True)
+    _print_table(load(options.folder).trials(), console)
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
     from tuner_gan import files
     from tuner_gan.results import load
+    from tuner_gan.results.formats import check_formats, parse_formats
 
+    formats = parse_formats(options.format)
+    check_formats(formats)
     load(options.folder).trial(options.trial)  # a wrong name is told before TensorFlow loads
     _load_tensorflow()
     from tuner_gan.results.export import export
 
-    target = export(options.folder, options.trial, options.output)
-    for name in (files.GENERATOR, files.ARCHITECTURE, files.SAMPLES, files.MODEL_CARD, files.CLASS_NAMES):
+    target = export(options.folder, options.trial, options.output, formats=formats, discriminator=options.discriminator)
+    artifacts = files.read_json(target / files.MODEL_CARD_JSON)["files"]
+    for name in (*(artifact["file"] for artifact in artifacts), *files.EXPORTED):
         if (target / name).exists():
             print(target / name)
+    for artifact in artifacts if len(artifacts) > 1 else []:
+        print(
+            f"{artifact['format']}: {artifact['size']:,} bytes, {artifact['ms_per_sample']:.3g} ms a sample, "
+            f"differs from Keras by {artifact['max_difference']:.2g} at most"
+        )
     return 0
 
 

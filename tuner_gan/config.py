@@ -74,6 +74,7 @@ class SearchConfig:
         dir: folder of projects.
         name: folder of this search in it; None for one named after data and space.
         overwrite: whether to delete an earlier search of that name first.
+        tensorboard: whether to write for TensorBoard, too, into `tensorboard/` in the project folder.
         set: hyperparameters of the space to fix, and their values.
         range: hyperparameters to narrow: two numbers, lowest and highest, or a list of choices to keep.
         default: hyperparameters that get another default, and which.
@@ -108,6 +109,7 @@ class SearchConfig:
     dir: str = "runs"
     name: str | None = None
     overwrite: bool = False
+    tensorboard: bool = False
     set: dict[str, Value] = field(default_factory=dict)
     range: dict[str, Collection[Value]] = field(default_factory=dict)
     default: dict[str, Value] = field(default_factory=dict)

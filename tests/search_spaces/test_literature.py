@@ -28,10 +28,14 @@ def test_each_recipe_is_a_point_of_its_own(name: str, shape: tuple[int, int, int
     found = architectures(make_space(name, shape))
     assert len(found) == len(LITERATURE)
     assert len({str(one) for one in found}) == len(found)
-    assert [one.training.loss for one in found] == ["non_saturating", "hinge", "relativistic", "non_saturating"]
-    assert [one.training.penalty for one in found] == ["r1", "none", "r1_r2", "none"]
+    assert [one.training.loss for one in found] == [
+        *("non_saturating", "non_saturating", "hinge", "relativistic", "non_saturating")
+    ]
+    assert [one.training.penalty for one in found] == ["r1", "none", "none", "r1_r2", "none"]
     assert found[0].training.penalty_weight == 0.05
-    assert found[0].discriminator.normalization == "none"
+    normalizations = [one.discriminator.normalization for one in found]
+    assert normalizations == ["none", "layer", "spectral", "none", "spectral"]
+    assert [one.discriminator.dropout for one in found] == [0.0, 0.25, 0.0, 0.0, 0.0]
 
 
 def test_widths_of_grey_images() -> None:
