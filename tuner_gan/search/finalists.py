@@ -107,8 +107,8 @@ class FinalRound:
     def limit(self, trials: Sequence[TrialRecord], left: float | None) -> float | None:
         """Seconds that each training of these finalists may take; None for no limit.
 
-        They share the time that is left evenly. Where it is short, that makes fewer trainings and not shorter ones: what
-        another training gains by a lucky seed is less than what a longer one gains.
+        They share the time that is left evenly. Where it is short, that makes fewer trainings and not shorter ones: a
+        longer training gains more than the luck of another seed.
 
         Args:
             trials: that are still to be trained again.
