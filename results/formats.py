@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import statistics
 import tempfile
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError, ProjectError, first_line, missing_package, unknown
+from tuner_gan.errors import ConfigError, ProjectError, first_line, require, unknown
 from tuner_gan.images import SAMPLES, SAMPLES_SEED, class_count, draw_latents, latent_dim
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ def check_formats(formats: Sequence[str]) -> None:
         if name not in FORMATS:
             raise unknown("format", name, list(FORMATS))
         for module, package in FORMATS[name].packages:
-            if importlib.util.find_spec(module) is None:
-                raise missing_package(f"The format {name!r}", package, name)
+            require(module, f"The format {name!r}", name, package)
 
 
 def write_format(generator: keras.Model, name: str, folder: Path) -> Artifact:

@@ -21,7 +21,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError, SelectionError, first_line, missing_package
+from tuner_gan.errors import ConfigError, SelectionError, first_line, require
 from tuner_gan.images import class_count, draw_grid, draw_latents, images_from_latents, latent_dim
 from tuner_gan.results.records import COMPLETED, FINALIST, METRIC, PRUNED
 from tuner_gan.results.tables import HP
@@ -342,10 +342,7 @@ def save(figure: go.Figure, path: str | Path) -> Path:
     if path.suffix == ".html":
         files.write_text(path, figure.to_html(include_plotlyjs=True))
         return path
-    try:
-        import kaleido  # noqa: F401
-    except ImportError:
-        raise missing_package("A picture of a figure", "kaleido", "plots") from None
+    require("kaleido", "A picture of a figure", "plots")
     try:
         content = figure.to_image(format=path.suffix[1:], scale=2 if path.suffix == ".png" else 1)
     except Exception as error:  # whatever the browser ends with

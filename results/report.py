@@ -31,8 +31,11 @@ TEMPLATE = "report.html"
 THUMBNAILS = 100
 """Trials whose samples the table shows, the best ones: more would make the page too large to send."""
 THUMBNAIL_WIDTH = 224
+PICTURE_WIDTH = 1024
+PICTURE_BYTES = 1_000_000
+"""Of the two large pictures; a file that is larger is made smaller, for large images."""
 QUALITY = 80
-"""Of a thumbnail, in per cent."""
+"""Of pictures that are made smaller, in per cent."""
 HIDDEN_WHEN_EMPTY = ("score_std", "flags", "message", "ms_per_sample")
 COLUMNS: Final = (
     ("rank", "rank"),
@@ -234,7 +237,7 @@ def _rows(results: SearchResults, table: pd.DataFrame) -> list[Row]:
             for name, value in zip(shown, values, strict=True)
         ]
         details = [(name, short(value)) for name, value in (*record.hyperparameters.items(), *record.metrics.items())]
-        picture = _thumbnail(record.folder / files.SAMPLES) if number < THUMBNAILS else None
+        picture = _smaller(record.folder / files.SAMPLES, THUMBNAIL_WIDTH) if number < THUMBNAILS else None
         rows.append(Row(record.trial_id, cells, picture, details))
     return rows
 
@@ -253,20 +256,25 @@ def _figure(figure: go.Figure) -> str:
 
 
 def _embedded(path: Path) -> str | None:
+    """A picture as it is, or a smaller copy of a large one; None where there is none."""
     try:
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        content = path.read_bytes()
     except OSError:
         return None
+    if len(content) > PICTURE_BYTES:
+        return _smaller(path, PICTURE_WIDTH)
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def _thumbnail(path: Path) -> str | None:
-    """A small copy of a picture; None where there is none, or it is damaged."""
+def _smaller(path: Path, width: int) -> str | None:
+    """A copy of a picture of this width at most; None where there is none, or it is damaged."""
     from PIL import Image
 
     try:
         with Image.open(path) as image, io.BytesIO() as buffer:
-            height = max(1, round(image.height * THUMBNAIL_WIDTH / image.width))
-            image.convert("RGB").resize((THUMBNAIL_WIDTH, height)).save(buffer, format="WEBP", quality=QUALITY)
+            width = min(width, image.width)
+            height = max(1, round(image.height * width / image.width))
+            image.convert("RGB").resize((width, height)).save(buffer, format="WEBP", quality=QUALITY)
             return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tuner_gan import files
-from tuner_gan.errors import missing_package
+from tuner_gan.errors import require
 from tuner_gan.results.display import render, short
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def write_parquet(results: SearchResults, directory: str | Path) -> list[Path]:
         ProjectError: the folder cannot be written.
         ConfigError: there is no pyarrow.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise missing_package("Parquet", "pyarrow", "parquet") from None
+    require("pyarrow", "Parquet", "parquet")
     return _write(results, directory, ".parquet", lambda table, path: table.to_parquet(path, index=False))
 
 

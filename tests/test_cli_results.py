@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -14,7 +15,7 @@ import pytest
 from cli_runs import Run, call, copy_search, finish, run_python, start
 from pages import Page
 
-from tuner_gan import results
+from tuner_gan import files, results
 from tuner_gan.results import plots
 
 Capture = pytest.CaptureFixture[str]
@@ -71,8 +72,9 @@ def test_watch_a_running_search(once: tuple[Path, Run], tmp_path: Path) -> None:
     arguments = ("--data", "digits", "--max-trials", "1", "--epochs", "40", "--baselines", "none", "--name", "demo")
     search = start("search", *arguments, "--finalists", "0", "--pruner", "none", folder=tmp_path)
     folder = tmp_path / "runs" / "demo"
-    while not (folder / "search.json").exists():
+    while not (folder / "search.json").exists() or not files.is_searching(folder):
         assert search.poll() is None, finish(search)
+        time.sleep(0.05)
     watching = start("watch", "runs/demo", folder=tmp_path)
     assert finish(search).code == 0
     found = finish(watching)

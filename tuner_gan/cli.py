@@ -323,11 +323,13 @@ def _worker(options: argparse.Namespace) -> int:
 
 def _check_names(config: SearchConfig) -> None:
     """Refuses what would only fail after TensorFlow has loaded and the classifier is trained."""
-    from tuner_gan.errors import unknown
+    from tuner_gan.errors import require, unknown
     from tuner_gan.search_spaces import SPACES
 
     if config.space not in SPACES:
         raise unknown("search space", config.space, SPACES)
+    if config.tensorboard:
+        require("tensorboard", "Writing for TensorBoard", "tensorboard")
 
 
 def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str | None = None) -> GANTuner:

@@ -15,6 +15,7 @@ sentence and ends with `exit_code`.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -71,9 +72,20 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> ConfigError:
     return ConfigError(f"Unknown {kind} {name!r}{closest(name, known)}: choose one of {', '.join(known)}.")
 
 
-def missing_package(what: str, package: str, extra: str) -> ConfigError:
-    """Returns the error for something that needs a package which is not installed."""
-    return ConfigError(f"{what} needs the package {package}: pip install 'tuner-gan[{extra}]'.")
+def require(module: str, what: str, extra: str, package: str | None = None) -> None:
+    """Checks that a module of an extra is there, without importing it.
+
+    Args:
+        module: that is needed.
+        what: needs it.
+        extra: of this package that brings it.
+        package: that it is in, where that has another name.
+
+    Raises:
+        ConfigError: it is not installed; the message says how to.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"{what} needs the package {package or module}: pip install 'tuner-gan[{extra}]'.")
 
 
 def first_line(error: Exception) -> str:

@@ -165,6 +165,15 @@ def test_a_damaged_picture_leaves_its_place_empty(project: Path, damage: bytes) 
     assert len(Page(render_report(results.load(project))).images) == 3
 
 
+def test_large_pictures_are_made_smaller(project: Path) -> None:
+    path = project / "trial_final_0000" / "samples.png"
+    save_grid(np.random.default_rng(0).integers(0, 256, (64, 128, 128, 3), np.uint8), path)
+    assert path.stat().st_size > 1_000_000
+    best = base64.b64decode(str(Page(render_report(results.load(project))).images[0]["src"]).split(",")[1])
+    with Image.open(io.BytesIO(best)) as picture:
+        assert (picture.format, picture.width) == ("WEBP", 1024)
+
+
 def test_a_hundred_trials_fit_into_ten_megabytes(tmp_path: Path) -> None:
     folder = write_project(tmp_path / "demo")
     for i in range(100):

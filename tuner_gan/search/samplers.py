@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import optuna
 
-from tuner_gan.errors import missing_package, unknown
+from tuner_gan.errors import require, unknown
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 
 STARTUP_TRIALS = 5
@@ -57,8 +56,8 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
         "random": lambda: optuna.samplers.RandomSampler(trial_seed),
         "nsga2": lambda: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=trial_seed),
     }
-    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise missing_package("The sampler 'cmaes'", "cmaes", "cmaes")
+    if name == "cmaes":
+        require("cmaes", "The sampler 'cmaes'", "cmaes")
     with warnings.catch_warnings():
         # Grouping and scrambling are called experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

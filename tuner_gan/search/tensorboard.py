@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tuner_gan import files
-from tuner_gan.errors import missing_package
 from tuner_gan.results.checks import Value
 from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable
-
-
-def check_tensorboard() -> None:
-    """Refuses to write for TensorBoard where it is not installed.
-
-    Raises:
-        ConfigError: it says how to install it.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise missing_package("Writing for TensorBoard", "tensorboard", "tensorboard")
 
 
 class TensorBoardLog(keras.callbacks.Callback):  # type: ignore[misc]

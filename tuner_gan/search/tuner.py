@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
-from tuner_gan.errors import ConfigError, ProjectError, SearchError
+from tuner_gan.errors import ConfigError, ProjectError, SearchError, require
 from tuner_gan.gan.model import GAN
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import pick_images, save_grid
@@ -54,7 +54,7 @@ from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, take_trial
-from tuner_gan.search.tensorboard import TensorBoardLog, check_tensorboard
+from tuner_gan.search.tensorboard import TensorBoardLog
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
 from tuner_gan.search_spaces.literature import literature
@@ -200,7 +200,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._settings = settings
         self._tensorboard = tensorboard
         if tensorboard:
-            check_tensorboard()
+            require("tensorboard", "Writing for TensorBoard", "tensorboard")
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
         self._deadline: float | None = None  # of the whole search
