@@ -33,6 +33,10 @@ def watch(folder: str | Path, console: Console) -> bool:
     if not project.searching:
         return False
     epochs, max_trials, stop_at = _plan(project)
+    if not console.is_terminal:  # where nothing is seen until a trial ends
+        count = len(project.trials)
+        line = f"watching {project.folder}: {count} trial{'' if count == 1 else 's'} so far"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     with LiveView(project.folder, console, epochs=epochs, max_trials=max_trials, stop_at=stop_at):
         while files.is_searching(project.folder):
             time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import pytest
 from cli_runs import Run, call, copy_search, finish, run_python, start
 from pages import Page
 
-from tuner_gan import files, results
+from tuner_gan import results
 from tuner_gan.results import plots
 
 Capture = pytest.CaptureFixture[str]
@@ -67,19 +69,22 @@ def test_watch_a_search_at_rest(project: Path, capsys: Capture) -> None:
 
 
 def test_watch_a_running_search(once: tuple[Path, Run], tmp_path: Path) -> None:
-    # Some 20 s: a search in a process of its own, and one that watches it until it ends.
+    # Some 15 s: a search in a process of its own, and one that watches it until it ends.
     copy_search(once[0], tmp_path, trials=False)
-    arguments = ("--data", "digits", "--max-trials", "1", "--epochs", "40", "--baselines", "none", "--name", "demo")
+    arguments = ("--data", "digits", "--max-trials", "1", "--epochs", "10000", "--baselines", "none", "--name", "demo")
     search = start("search", *arguments, "--finalists", "0", "--pruner", "none", folder=tmp_path)
     folder = tmp_path / "runs" / "demo"
-    while not (folder / "search.json").exists() or not files.is_searching(folder):
+    while not (folder / "trial_0" / "history.csv").exists():
         assert search.poll() is None, finish(search)
         time.sleep(0.05)
     watching = start("watch", "runs/demo", folder=tmp_path)
-    assert finish(search).code == 0
+    assert watching.stdout is not None
+    assert watching.stdout.readline() == "watching runs/demo: 1 trial so far\n"
+    search.send_signal(signal.SIGINT)
+    assert finish(search).code == 130
     found = finish(watching)
     assert (found.code, found.err) == (0, "")
-    assert "trial 0 (search): fcd " in found.out
+    assert re.search(r"^trial 0 \(search\): fcd [\d.]+, INTERRUPTED .*: interrupted$", found.out, re.MULTILINE)
 
 
 def test_export_in_every_format(project: Path, capsys: Capture) -> None:

@@ -79,7 +79,10 @@ def test_elsewhere_each_trial_that_ends_is_a_line(tmp_path: Path) -> None:
 
     threading.Thread(target=later).start()
     watch_while_locked(project, console, "0001")
-    assert text(console).splitlines() == ["trial 0001 (search): fcd 0.25, COMPLETED after 31 s"]
+    assert text(console).splitlines() == [
+        f"watching {project}: 1 trial so far",
+        "trial 0001 (search): fcd 0.25, COMPLETED after 31 s",
+    ]
 
 
 def test_a_project_at_rest_is_not_waited_for(tmp_path: Path) -> None:
