@@ -36,6 +36,12 @@ def as_object(value: object) -> dict[str, Any]:
     return value
 
 
+def find_part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """An object within an object of a file that may be damaged; empty where there is none."""
+    part = content.get(key)
+    return part if isinstance(part, dict) else {}
+
+
 def read_key(raw: Mapping[str, Any], key: str, check: Callable[[Any], T], *, optional: bool = False) -> Any:
     """Returns `check(raw[key])`; null passes when the value is optional, but the key must be there."""
     if key not in raw:

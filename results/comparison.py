@@ -51,7 +51,7 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
         folder=first.folder,
         search={
             **first.search,
-            "metrics": _once([name for project in projects for name in project.metrics]),
+            "metrics": [name for project in projects for name in project.metrics],
             "space": {"hyperparameters": [entry for project in projects for entry in project.space]},
         },
         trials=[trial for project in projects for trial in project.trials],
@@ -65,7 +65,3 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
 
 def _fingerprint(project: Project) -> object:
     return project.search.get("classifier", {}).get("fingerprint")
-
-
-def _once(names: list[str]) -> list[str]:
-    return list(dict.fromkeys(names))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError, first_line
 from tuner_gan.images import class_count, sample_images, save_grid
-from tuner_gan.results.formats import FORMATS, Artifact, check_artifact, check_formats, write_format
+from tuner_gan.results.formats import FORMATS, check_artifact, check_formats, write_format
 from tuner_gan.results.loading import generate_script
 from tuner_gan.results.model_card import card_json, class_names, model_card
 from tuner_gan.results.records import FAILED, UNREADABLE, TrialRecord
@@ -85,15 +85,9 @@ def export(
     if names:
         files.write_json(target / files.CLASS_NAMES, {"schema": files.SCHEMA, "class_names": names})
     files.write_text(target / files.GENERATE, generate_script(len(names)))
-    _write_cards(target, results, record, names, artifacts)
-    return target
-
-
-def _write_cards(
-    target: Path, results: Any, record: TrialRecord, names: Sequence[str], artifacts: Sequence[Artifact]
-) -> None:
     files.write_json(target / files.MODEL_CARD_JSON, card_json(results, record, names, artifacts))
     files.write_text(target / files.MODEL_CARD, model_card(results, record, names, artifacts))
+    return target
 
 
 def _delete_others(target: Path, formats: Sequence[str]) -> None:

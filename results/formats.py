@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +16,13 @@ import numpy.typing as npt
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError, first_line, require, unknown
-from tuner_gan.images import SAMPLES, SAMPLES_SEED, class_count, draw_latents, latent_dim
+from tuner_gan.images import SAMPLES, SAMPLES_SEED, class_count, draw_latents, latent_dim, measure_speed
 
 if TYPE_CHECKING:
     import keras
 
 TOLERANCE = 1e-3
 """Most that a value in [-1, 1] may differ from Keras's: an eighth of a level of an 8-bit image."""
-BATCHES = 5
 Inputs = list[npt.NDArray[Any]]
 Run = Callable[[Inputs], npt.NDArray[np.float32]]
 """Makes images of latents float32 [N, latent_dim] and, of a conditional generator, labels int32 [N]."""
@@ -129,7 +126,7 @@ def _compare(
             f"at most {TOLERANCE:g} was expected, so the file is not kept."
         )
     size = sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) if path.is_dir() else path.stat().st_size
-    return Artifact(name, FORMATS[name].file, size, difference, round(_milliseconds(run, inputs), 5))
+    return Artifact(name, FORMATS[name].file, size, difference, round(measure_speed(lambda: run(inputs)), 5))
 
 
 @contextmanager
@@ -150,15 +147,6 @@ def _inputs(generator: keras.Model) -> Inputs:
     inputs: Inputs = [draw_latents(SAMPLES, latent_dim(generator), SAMPLES_SEED)]
     classes = class_count(generator)
     return [*inputs, np.arange(SAMPLES, dtype=np.int32) % classes] if classes else inputs
-
-
-def _milliseconds(run: Run, inputs: Inputs) -> float:
-    seconds = []
-    for _ in range(BATCHES):
-        started = time.perf_counter()
-        run(inputs)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds) * 1000 / len(inputs[0])
 
 
 def _run_keras(generator: keras.Model) -> Run:

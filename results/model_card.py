@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner_gan import files
 from tuner_gan.known_datasets import LICENCES
+from tuner_gan.results.checks import find_part
 from tuner_gan.results.loading import loading_code
 from tuner_gan.results.records import FINALIST, FLAG_MEANINGS, ExecutionRecord, TrialRecord
 
@@ -24,7 +25,7 @@ INTENDED_USE = (
 
 def class_names(results: SearchResults, classes: int) -> list[str]:
     """Names of the classes of a conditional generator, by search.json; the labels themselves where it is damaged."""
-    names = _part(results.config, "data").get("class_names")
+    names = find_part(results.config, "data").get("class_names")
     if isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names):
         return names
     return [str(label) for label in range(classes)]
@@ -38,9 +39,9 @@ def card_json(
     Args:
         results, record, class_names, artifacts: as in `model_card`.
     """
-    search, floor = results.config, _part(results.classifier, "floor")
-    data, best = _part(search, "data"), _best_execution(record)
-    several = best is not None and _trainings(record) > 1
+    search, floor = results.config, find_part(results.classifier, "floor")
+    data, best = find_part(search, "data"), _best_execution(record)
+    several = best is not None and record.trainings > 1
     return {
         "schema": files.SCHEMA,
         "trial_id": record.trial_id,
@@ -52,7 +53,7 @@ def card_json(
         "score": best.score if several and best is not None else record.score,
         "score_mean": record.score,
         "score_std": record.score_std,
-        "trainings": _trainings(record),
+        "trainings": record.trainings,
         "seed": record.seed if best is None else best.seed,
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,
@@ -76,10 +77,10 @@ def card_json(
         "classifier": {key: results.classifier.get(key) for key in ("kind", "fingerprint", "accuracy")},
         "hyperparameters": dict(record.hyperparameters),
         "settings": search.get("config"),
-        "space": _part(search, "space").get("name"),
+        "space": find_part(search, "space").get("name"),
         "oracle": search.get("oracle"),
         "search_seed": search.get("seed"),
-        "versions": _part(search, "versions"),
+        "versions": find_part(search, "versions"),
         "intended_use": INTENDED_USE,
         "load": loading_code(files.GENERATOR, len(class_names)),
     }
@@ -97,9 +98,9 @@ def model_card(
         artifacts: the files that hold it.
     """
     search = results.config
-    objective, floor = results.project.objective, _part(results.classifier, "floor")
-    data, versions = _part(search, "data"), _part(search, "versions")
-    best, count = _best_execution(record), _trainings(record)
+    objective, floor = results.project.objective, find_part(results.classifier, "floor")
+    data, versions = find_part(search, "data"), find_part(search, "versions")
+    best, count = _best_execution(record), record.trainings
     seed = record.seed if best is None else best.seed
     lines = [
         f"# Generator of {_cell(data.get('name', 'unknown data'))}",
@@ -137,7 +138,7 @@ def model_card(
         f"* parameters: {_cell(record.generator_params)} in the generator, {_cell(record.discriminator_params)} in the "
         "discriminator",
         f"* search: oracle {_cell(search.get('oracle', 'unknown'))}, space "
-        f"{_cell(_part(search, 'space').get('name', 'unknown'))}, seed {_cell(search.get('seed', 'unknown'))}, "
+        f"{_cell(find_part(search, 'space').get('name', 'unknown'))}, seed {_cell(search.get('seed', 'unknown'))}, "
         f"settings {_cell(search.get('config', {}))}",
         f"* versions: {_cell(', '.join(f'{name} {value}' for name, value in versions.items()))}",
         "",
@@ -193,13 +194,8 @@ def _best_execution(record: TrialRecord) -> ExecutionRecord | None:
     return next((run for run in record.executions if run.execution == record.best_execution), None)
 
 
-def _trainings(record: TrialRecord) -> int:
-    """How many trainings the scores of a trial are means of."""
-    return sum(run.score is not None for run in record.executions)
-
-
 def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
-    best, count = _best_execution(record), _trainings(record)
+    best, count = _best_execution(record), record.trainings
     if best is None or count < 2:
         head = ["| metric | this generator | floor |", "|---|---|---|"]
         rows: list[list[float | None]] = [[value] for value in record.metrics.values()]
@@ -219,7 +215,7 @@ def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
 
 
 def _spread(record: TrialRecord, objective: str) -> list[str]:
-    best, count = _best_execution(record), _trainings(record)
+    best, count = _best_execution(record), record.trainings
     again = ""
     if record.origin == FINALIST:
         repeated = _cell(record.trial_id.removeprefix(files.FINALIST_PREFIX))
@@ -241,12 +237,6 @@ def _baselines(results: SearchResults, objective: str) -> list[str]:
         return []
     scores = ", ".join(f"{_cell(trial.trial_id)} {trial.score:.4g}" for trial in rows)
     return [f"For comparison, {_cell(objective)} of the tutorials in the same search: {scores}.", ""]
-
-
-def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
-    """An object within an object of a file that may be damaged."""
-    part = content.get(key)
-    return part if isinstance(part, dict) else {}
 
 
 def _shape(shape: Any) -> str:

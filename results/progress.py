@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tuner_gan import files
-from tuner_gan.results.checks import parse_time
+from tuner_gan.results.checks import find_part, parse_time
 from tuner_gan.results.display import rich_table
 from tuner_gan.results.records import (
     COMPLETED,
@@ -166,8 +166,7 @@ def _seconds_left(
 
 def _trainings_left(project: Project) -> int:
     """Trainings of finalists that have not ended; before they are chosen, of as many as were asked for."""
-    config = project.search.get("config")
-    asked = config if isinstance(config, dict) else {}
+    asked = find_part(project.search, "config")
     count, seeds = (asked[name] if isinstance(asked.get(name), int) else 0 for name in ("finalists", "finalist_seeds"))
     waiting = len(project.finalists) - len(_ended_finalists(project)) if project.finalists else count
     return max(0, waiting * seeds)

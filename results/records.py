@@ -191,6 +191,11 @@ class TrialRecord:
     executions: tuple[ExecutionRecord, ...] = ()
     classes: tuple[ClassRecord, ...] = ()
 
+    @property
+    def trainings(self) -> int:
+        """How many trainings its scores are means of."""
+        return sum(run.score is not None for run in self.executions)
+
     @classmethod
     def from_json(cls, value: object, folder: Path) -> TrialRecord:
         """Checks and reads the content of `folder`/record.json.

@@ -8,7 +8,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 
 from tuner_gan import files
 from tuner_gan.results import plots
+from tuner_gan.results.checks import find_part
 from tuner_gan.results.display import short
 from tuner_gan.results.loading import loading_code
 from tuner_gan.results.records import COMPLETED, FLAG_MEANINGS, RUNNING, TrialRecord
@@ -135,6 +136,7 @@ def render_report(results: SearchResults) -> str:
             for name, title, caption, draw in FIGURES
         ]
     table = results.trials()
+    columns = _columns(table)
     best = results.records[0] if len(results) and table["rank"].notna().any() else None
     text: str = environment.get_template(TEMPLATE).render(
         name=_name(results),
@@ -144,8 +146,8 @@ def render_report(results: SearchResults) -> str:
         best=best.trial_id if best else None,
         best_samples=None if best is None else _embedded(best.folder / files.SAMPLES),
         real=_embedded(results.folder / files.REAL),
-        columns=_columns(table),
-        rows=_rows(results, table),
+        columns=columns,
+        rows=_rows(results, table, columns),
         flags=_flag_meanings(table),
         figures=figures,
         commands=[] if best is None else _commands(results, best),
@@ -159,11 +161,11 @@ def render_report(results: SearchResults) -> str:
 def summarise(results: SearchResults) -> str:
     """Says in two or three sentences what was searched, what won, and by how much."""
     project = results.project
-    objective, data = project.objective, _part(project.search, "data").get("name", "unknown data")
+    objective, data = project.objective, find_part(project.search, "data").get("name", "unknown data")
     counts = Counter(record.status for record in results.records)
     trials = f"{len(results)} trial{'' if len(results) == 1 else 's'}"
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    space = _part(project.search, "space").get("name", "unknown")
+    space = find_part(project.search, "space").get("name", "unknown")
     searched = f"{trials} of the space {space} on {data}{f' ({states})' if states else ''}."
     if project.searching:
         searched += " The search is still running."
@@ -174,7 +176,7 @@ def summarise(results: SearchResults) -> str:
         return f"{searched} No trial has a score.{why}"
     best = results.best
     assert best.score is not None
-    spread = "" if best.score_std is None else f" ± {best.score_std:.2g} over {_trainings(best)} trainings"
+    spread = "" if best.score_std is None else f" ± {best.score_std:.2g} over {best.trainings} trainings"
     parts = [f"{searched} The best one, {best.trial_id}, has {objective} {best.score:.4g}{spread}"]
     baselines = [r.score for r in results.records if r.origin == "baseline" and r.score is not None]
     if baselines and best.origin != "baseline":
@@ -188,10 +190,6 @@ def summarise(results: SearchResults) -> str:
     return f"{''.join(parts)}.{floor}{flagged}"
 
 
-def _trainings(record: TrialRecord) -> int:
-    return sum(run.score is not None for run in record.executions)
-
-
 def _name(results: SearchResults) -> str:
     return str(results.config.get("name", results.folder.name))
 
@@ -199,7 +197,7 @@ def _name(results: SearchResults) -> str:
 def _facts(results: SearchResults, table: pd.DataFrame) -> list[tuple[str, str]]:
     """What a reader wants to know at once, each with its name."""
     config = results.config
-    data, classifier = _part(config, "data"), results.classifier
+    data, classifier = find_part(config, "data"), results.classifier
     shape = data.get("image_shape")
     elapsed = config.get("elapsed_s")
     accuracy = classifier.get("accuracy")
@@ -217,16 +215,17 @@ def _facts(results: SearchResults, table: pd.DataFrame) -> list[tuple[str, str]]
 
 
 def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Those that are shown."""
     return [
-        {"title": title, "numeric": pd.api.types.is_numeric_dtype(table[name])}
+        {"name": name, "title": title, "numeric": pd.api.types.is_numeric_dtype(table[name])}
         for name, title in COLUMNS
         if name not in HIDDEN_WHEN_EMPTY or table[name].notna().any()
     ]
 
 
-def _rows(results: SearchResults, table: pd.DataFrame) -> list[Row]:
-    shown = [name for name, _ in COLUMNS if name not in HIDDEN_WHEN_EMPTY or table[name].notna().any()]
-    numeric = {name: pd.api.types.is_numeric_dtype(table[name]) for name in shown}
+def _rows(results: SearchResults, table: pd.DataFrame, columns: list[dict[str, Any]]) -> list[Row]:
+    numeric = {column["name"]: column["numeric"] for column in columns}
+    shown = list(numeric)
     rows = []
     # Columns of hyperparameters and scores are many: of a trial, only those that it has are listed.
     for number, (record, values) in enumerate(
@@ -287,7 +286,7 @@ def _commands(results: SearchResults, best: TrialRecord) -> list[str]:
 
 
 def _code(results: SearchResults) -> list[str]:
-    names = _part(results.config, "data").get("class_names")
+    names = find_part(results.config, "data").get("class_names")
     path = (results.folder / files.BEST_DIR / files.GENERATOR).as_posix()
     return loading_code(path, len(names) if isinstance(names, list) else 0)
 
@@ -296,16 +295,10 @@ def _provenance(results: SearchResults) -> list[tuple[str, str]]:
     config, classifier = results.config, results.classifier
     found: dict[str, Any] = {
         "seed": config.get("seed"),
-        "data fingerprint": _part(config, "data").get("fingerprint"),
+        "data fingerprint": find_part(config, "data").get("fingerprint"),
         "classifier fingerprint": classifier.get("fingerprint"),
         "created": config.get("created_at"),
-        **{f"setting {name}": value for name, value in _part(config, "config").items()},
-        **{f"version {name}": value for name, value in _part(config, "versions").items()},
+        **{f"setting {name}": value for name, value in find_part(config, "config").items()},
+        **{f"version {name}": value for name, value in find_part(config, "versions").items()},
     }
     return [(name, str(value)) for name, value in found.items() if value is not None]
-
-
-def _part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """An object within an object of a file that may be damaged."""
-    part = content.get(key)
-    return part if isinstance(part, dict) else {}

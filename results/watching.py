@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuner_gan import files
+from tuner_gan.results.checks import find_part
 from tuner_gan.results.live import LiveView
 from tuner_gan.results.records import Project, read_project
 
@@ -45,8 +46,7 @@ def watch(folder: str | Path, console: Console) -> bool:
 
 def _plan(project: Project) -> tuple[int | None, int | None, float | None]:
     """Epochs of a trial, trials, and `time.monotonic()` at the end of the search; None for what nothing limits."""
-    config: Any = project.search.get("config")
-    config = config if isinstance(config, dict) else {}
+    config = find_part(project.search, "config")
     baselines = len({trial.trial_id for trial in project.trials if trial.origin == "baseline"})
     max_trials = _number(config.get("max_trials"))
     max_time, elapsed = config.get("max_time"), project.search.get("elapsed_s")
