@@ -181,10 +181,11 @@ def summarise(results: SearchResults) -> str:
     baselines = [r.score for r in results.records if r.origin == "baseline" and r.score is not None]
     if baselines and best.origin != "baseline":
         better = min(baselines) if project.direction == "min" else max(baselines)
-        closer = ""
         if project.direction == "min" and 0 < best.score < better:
-            closer = f", {better / best.score:.1f} times closer to the real images"
-        parts.append(f"; the better of the tutorials has {better:.4g}{closer}")
+            closer = f"{better / best.score:.1f} times closer to the real images"
+            parts.append(f", {closer} than the better of the tutorials ({better:.4g})")
+        else:
+            parts.append(f"; the better of the tutorials has {better:.4g}")
     floor = "" if project.floor is None else f" Real images that were held out have {project.floor:.4g}."
     flagged = f" Look at its flags first: {', '.join(best.flags)}." if best.flags else ""
     return f"{''.join(parts)}.{floor}{flagged}"

@@ -54,7 +54,7 @@ def project(tmp_path: Path) -> Path:
 def test_the_summary_says_what_won_and_by_how_much(project: Path) -> None:
     assert summarise(results.load(project)) == (
         "5 trials of the space dcgan on mnist5k (3 COMPLETED, 1 PRUNED, 1 FAILED). The best one, final_0000, has fcd "
-        "0.2 ± 0.012 over 3 trainings; the better of the tutorials has 2, 10.0 times closer to the real images. Real "
+        "0.2 ± 0.012 over 3 trainings, 10.0 times closer to the real images than the better of the tutorials (2). Real "
         "images that were held out have 0.004."
     )
 
