@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from tuner_gan.errors import ProjectError
 
-T = TypeVar("T")
 Value = bool | int | float | str
 """The value of a hyperparameter."""
+
+
+class Key(NamedTuple):
+    """A key of a JSON object.
+
+    Attributes:
+        check: returns the value, as it is kept, or raises ValueError with what was expected.
+        optional: whether null is a value, too.
+        newer: whether the key may be missing, as in a file of an earlier version.
+    """
+
+    check: Callable[[Any], Any]
+    optional: bool = True
+    newer: bool = False
 
 
 def parse_time(text: str) -> datetime:
@@ -42,17 +55,25 @@ def find_part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def read_key(raw: Mapping[str, Any], key: str, check: Callable[[Any], T], *, optional: bool = False) -> Any:
-    """Returns `check(raw[key])`; null passes when the value is optional, but the key must be there."""
-    if key not in raw:
-        raise ProjectError(f"it has no {key!r}")
-    value = raw[key]
-    if value is None and optional:
-        return None
-    try:
-        return check(value)
-    except ValueError as error:
-        raise ProjectError(f"{key!r} should be {error}, got {_shown(value)}") from error
+def read_keys(value: object, keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Checks a JSON object, and returns what it has of `keys` and is not null.
+
+    Raises:
+        ProjectError: it is no object, or a key is missing or of the wrong type.
+    """
+    raw = as_object(value)
+    found: dict[str, Any] = {}
+    for name, (check, optional, newer) in keys.items():
+        content = raw.get(name)
+        if content is None and (newer or name in raw) and optional:
+            continue
+        if content is None and name not in raw:
+            raise ProjectError(f"it has no {name!r}")
+        try:
+            found[name] = check(content)
+        except ValueError as error:
+            raise ProjectError(f"{name!r} should be {error}, got {_shown(content)}") from error
+    return found
 
 
 def _shown(value: object) -> str:
@@ -127,19 +148,23 @@ def as_numbers(value: Any) -> dict[str, float]:
     expected = "an object of finite numbers"
     if not isinstance(value, dict):
         raise ValueError(expected)
+    if _are_finite_floats(value):
+        return value
     try:
-        # Most are finite floats, and a search has many.
-        return {
-            name: one if type(one) is float and math.isfinite(one) else as_number(one) for name, one in value.items()
-        }
+        return {name: as_number(one) for name, one in value.items()}
     except ValueError:
         raise ValueError(expected) from None
 
 
 def as_values(value: Any) -> dict[str, Value]:
     """An object of hyperparameter values; their types are kept."""
-    if not isinstance(value, dict) or not all(
-        isinstance(one, str | int) or (isinstance(one, float) and math.isfinite(one)) for one in value.values()
+    if not isinstance(value, dict) or not (
+        _are_finite_floats({name: one for name, one in value.items() if not isinstance(one, str | int)})
     ):
         raise ValueError("an object of texts, truth values and finite numbers")
     return value
+
+
+def _are_finite_floats(values: dict[str, Any]) -> bool:
+    """Tells whether there is nothing else: in one go, because a search has very many numbers."""
+    return set(map(type, values.values())) <= {float} and all(map(math.isfinite, values.values()))

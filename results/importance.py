@@ -28,7 +28,7 @@ REPEATS = 10
 Evaluator = Callable[[Sequence[TrialRecord], int], dict[str, float]]
 
 
-def importance_table(project: Project, method: str = "ped_anova") -> pd.DataFrame:
+def importance_table(project: Project, method: str = "ped_anova", *, with_std: bool = True) -> pd.DataFrame:
     """Tells how much each hyperparameter has to do with a good score, most important first.
 
     The ranked trials of origin "search" count, pruned ones with their last score; trials without one do not, and
@@ -39,6 +39,7 @@ def importance_table(project: Project, method: str = "ped_anova") -> pd.DataFram
             from all, and knows hyperparameters that are active in a part of the trials. `"fanova"` asks how much of
             the variance of the score each hyperparameter explains, and leaves those that are not active in all trials
             at `<NA>`.
+        with_std: whether std is told, for which the importance is computed ten times more.
 
     Returns:
         Columns name, importance in [0, 1] (they sum to 1 unless all are 0) and std, its standard deviation over 10
@@ -77,10 +78,10 @@ def importance_table(project: Project, method: str = "ped_anova") -> pd.DataFram
     # What has one value only, such as a fixed one, explains nothing.
     found = {**{name: 0.0 for name in known if name not in distributions}, **evaluate(ranked, 0)}
     names = sorted(known, key=lambda name: -found.get(name, -1.0))
-    spread = _bootstrap(ranked, evaluate, names)
+    spread = dict(zip(names, _bootstrap(ranked, evaluate, names), strict=True)) if with_std else {}
     rows = [
-        {"name": name, "importance": found.get(name), "std": float(std) if name in found else None}
-        for name, std in zip(names, spread, strict=True)
+        {"name": name, "importance": found.get(name), "std": spread.get(name) if name in found else None}
+        for name in names
     ]
     return make_table("importance", rows)
 

@@ -23,6 +23,7 @@ from plotly.subplots import make_subplots
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, SelectionError, first_line, require
 from tuner_gan.images import class_count, draw_grid, draw_latents, images_from_latents, latent_dim
+from tuner_gan.results.importance import importance_table
 from tuner_gan.results.records import COMPLETED, FINALIST, METRIC, PRUNED
 from tuner_gan.results.tables import HP
 
@@ -438,7 +439,7 @@ def _important(results: SearchResults, table: pd.DataFrame) -> list[str]:
     varied = [str(name) for name in table.columns if str(name).startswith(HP) and table[name].nunique(dropna=True) > 1]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Importance ", UserWarning)
-        found = results.importance()
+        found = importance_table(results.project, with_std=False)
     order = {HP + name: place for place, name in enumerate(found["name"])}
     return sorted(varied, key=lambda name: (order.get(name, len(order)), name))[:SHOWN]
 

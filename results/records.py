@@ -19,18 +19,18 @@ from typing import Any, TypeVar
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.results.checks import (
+    Key,
     Value,
     as_integer,
     as_number,
     as_numbers,
-    as_object,
     as_text,
     as_texts,
     as_time,
     as_truth,
     as_values,
     one_of,
-    read_key,
+    read_keys,
 )
 
 COMPLETED, PRUNED, FAILED = "COMPLETED", "PRUNED", "FAILED"
@@ -53,6 +53,7 @@ HISTORY_INTEGERS = HISTORY_FIXED[:3]
 METRIC = "metric."
 BOOKKEEPING = "tuner/"
 """KerasTuner keeps its own notes among the hyperparameters under names that start so."""
+Part = TypeVar("Part")
 TIMES = ("build_s", "compile_s", "eval_s", "save_s")
 """Where the time of an execution goes, in seconds; a record of an earlier version has none of them."""
 
@@ -82,13 +83,7 @@ class ClassRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type.
         """
-        raw = as_object(value)
-        return cls(
-            name=read_key(raw, "name", as_text),
-            images=read_key(raw, "images", as_integer),
-            fcd=read_key(raw, "fcd", as_number, optional=True),
-            label_accuracy=read_key(raw, "label_accuracy", as_number, optional=True),
-        )
+        return cls(**read_keys(value, _CLASS_KEYS))
 
 
 @dataclass(frozen=True)
@@ -125,21 +120,7 @@ class ExecutionRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type.
         """
-        raw = {"finished": None, **dict.fromkeys(TIMES), **as_object(value)}
-        return cls(
-            execution=read_key(raw, "execution", as_integer),
-            seed=read_key(raw, "seed", as_integer, optional=True),
-            score=read_key(raw, "score", as_number, optional=True),
-            best_epoch=read_key(raw, "best_epoch", as_integer, optional=True),
-            epochs=read_key(raw, "epochs", as_integer, optional=True),
-            duration_s=read_key(raw, "duration_s", as_number, optional=True),
-            **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
-            metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
-            finished=read_key(raw, "finished", as_truth, optional=True),
-        )
-
-
-Part = TypeVar("Part", ClassRecord, ExecutionRecord)
+        return cls(**read_keys(value, _EXECUTION_KEYS))
 
 
 @dataclass(frozen=True)
@@ -203,35 +184,7 @@ class TrialRecord:
         Raises:
             ProjectError: a key is missing or of the wrong type, or the trial is not the folder's.
         """
-        # A record of an earlier version has none of these.
-        newer = ("flags", "classes", "planned_epochs", "promoted_from", "ms_per_sample", *TIMES)
-        raw = {**dict.fromkeys(newer), **as_object(value)}
-        record = cls(
-            folder=folder,
-            trial_id=read_key(raw, "trial_id", as_text),
-            status=read_key(raw, "status", one_of(STATUSES[:-1])),
-            origin=read_key(raw, "origin", one_of(ORIGINS)),
-            score=read_key(raw, "score", as_number, optional=True),
-            score_std=read_key(raw, "score_std", as_number, optional=True),
-            best_epoch=read_key(raw, "best_epoch", as_integer, optional=True),
-            epochs=read_key(raw, "epochs", as_integer, optional=True),
-            best_execution=read_key(raw, "best_execution", as_integer, optional=True),
-            started_at=read_key(raw, "started_at", as_time, optional=True),
-            duration_s=read_key(raw, "duration_s", as_number, optional=True),
-            **{name: read_key(raw, name, as_number, optional=True) for name in TIMES},
-            seed=read_key(raw, "seed", as_integer, optional=True),
-            planned_epochs=read_key(raw, "planned_epochs", as_integer, optional=True),
-            promoted_from=read_key(raw, "promoted_from", as_text, optional=True),
-            generator_params=read_key(raw, "generator_params", as_integer, optional=True),
-            discriminator_params=read_key(raw, "discriminator_params", as_integer, optional=True),
-            ms_per_sample=read_key(raw, "ms_per_sample", as_number, optional=True),
-            hyperparameters=read_key(raw, "hyperparameters", as_values, optional=True) or {},
-            metrics=read_key(raw, "metrics", as_numbers, optional=True) or {},
-            flags=read_key(raw, "flags", as_texts, optional=True) or (),
-            message=read_key(raw, "message", as_text, optional=True),
-            executions=read_key(raw, "executions", _list_of(ExecutionRecord, "executions"), optional=True) or (),
-            classes=read_key(raw, "classes", _list_of(ClassRecord, "classes"), optional=True) or (),
-        )
+        record = cls(folder=folder, **read_keys(value, _TRIAL_KEYS))
         if folder.name != files.TRIAL_PREFIX + record.trial_id:
             raise ProjectError(f"'trial_id' is {record.trial_id!r}, which is not the trial of the folder {folder.name}")
         return record
@@ -245,6 +198,65 @@ class TrialRecord:
         content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
         content["classes"] = [dict(vars(one)) for one in self.classes]
         return {"schema": files.SCHEMA, **content}
+
+
+def _list_of(read: Callable[[object], Part], what: str) -> Callable[[Any], tuple[Part, ...]]:
+    """A check for a list of parts of a record."""
+
+    def check(value: Any) -> tuple[Part, ...]:
+        if not isinstance(value, list):
+            raise ValueError("a list of objects")
+        try:
+            return tuple(map(read, value))
+        except ProjectError as error:
+            raise ValueError(f"a list of {what} ({error})") from None
+
+    return check
+
+
+_CLASS_KEYS = {
+    "name": Key(as_text, optional=False),
+    "images": Key(as_integer, optional=False),
+    "fcd": Key(as_number),
+    "label_accuracy": Key(as_number),
+}
+_TIME_KEYS = dict.fromkeys(TIMES, Key(as_number, newer=True))
+_EXECUTION_KEYS = {
+    "execution": Key(as_integer, optional=False),
+    "seed": Key(as_integer),
+    "score": Key(as_number),
+    "best_epoch": Key(as_integer),
+    "epochs": Key(as_integer),
+    "duration_s": Key(as_number),
+    **_TIME_KEYS,
+    "metrics": Key(as_numbers),
+    "finished": Key(as_truth, newer=True),
+}
+_TRIAL_KEYS = {
+    "trial_id": Key(as_text, optional=False),
+    "status": Key(one_of(STATUSES[:-1]), optional=False),
+    "origin": Key(one_of(ORIGINS), optional=False),
+    "score": Key(as_number),
+    "score_std": Key(as_number),
+    "best_epoch": Key(as_integer),
+    "epochs": Key(as_integer),
+    "best_execution": Key(as_integer),
+    "started_at": Key(as_time),
+    "duration_s": Key(as_number),
+    **_TIME_KEYS,
+    "seed": Key(as_integer),
+    "planned_epochs": Key(as_integer, newer=True),
+    "promoted_from": Key(as_text, newer=True),
+    "generator_params": Key(as_integer),
+    "discriminator_params": Key(as_integer),
+    "ms_per_sample": Key(as_number, newer=True),
+    "hyperparameters": Key(as_values),
+    "metrics": Key(as_numbers),
+    "flags": Key(as_texts, newer=True),
+    "message": Key(as_text),
+    "executions": Key(_list_of(ExecutionRecord.from_json, "executions")),
+    "classes": Key(_list_of(ClassRecord.from_json, "classes"), newer=True),
+}
 
 
 @dataclass(frozen=True)
@@ -532,17 +544,3 @@ def _whole(cell: str) -> int:
         if not number.is_integer():
             raise
         return int(number)
-
-
-def _list_of(kind: type[Part], what: str) -> Callable[[Any], tuple[Part, ...]]:
-    """A check for a list of parts of a record."""
-
-    def check(value: Any) -> tuple[Part, ...]:
-        if not isinstance(value, list):
-            raise ValueError("a list of objects")
-        try:
-            return tuple(kind.from_json(one) for one in value)
-        except ProjectError as error:
-            raise ValueError(f"a list of {what} ({error})") from None
-
-    return check

@@ -7,8 +7,8 @@ is unknown or was inactive in a trial is `<NA>`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -126,28 +126,25 @@ def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, best first; see `COLUMNS["trials"]`."""
     ranked = rank(project.trials, project.direction)
     trials = [trial for _, trial in ranked]
-    rows = [
-        {
-            **vars(trial),
-            "rank": place,
-            "executions": None if trial.status == UNREADABLE else len(trial.executions),
-            "started_at": parse_time(trial.started_at) if trial.started_at else None,
-            "checkpoint": _existing(trial.folder / files.GENERATOR),
-            "samples": _existing(trial.folder / files.SAMPLES),
-            "flags": ", ".join(trial.flags) or None,
-            **_prefixed(METRIC, trial.metrics),
-        }
-        for place, trial in ranked
-    ]
-    metrics = _metric_names(project.metrics, (trial.metrics for trial in trials))
-    return _table("trials", rows, metrics, _hyperparameter_columns(project, trials))
+    folders = [str(trial.folder) for trial in trials]
+    own: dict[str, list[Any]] = {
+        "rank": [place for place, _ in ranked],
+        "executions": [None if trial.status == UNREADABLE else len(trial.executions) for trial in trials],
+        "started_at": [parse_time(trial.started_at) if trial.started_at else None for trial in trials],
+        "checkpoint": [_existing(folder, files.GENERATOR) for folder in folders],
+        "samples": [_existing(folder, files.SAMPLES) for folder in folders],
+        "flags": [", ".join(trial.flags) or None for trial in trials],
+    }
+    metrics = _metric_names(project.metrics, [trial.metrics for trial in trials])
+    return _table("trials", trials, own, metrics, _hyperparameter_columns(project, trials))
 
 
 def executions_table(project: Project) -> pd.DataFrame:
     """One row a training, in the order of the trials' ids; see `COLUMNS["executions"]`."""
-    pairs = [(trial.trial_id, one) for trial in project.trials for one in trial.executions]
-    rows = [{**vars(one), "trial_id": trial_id, **_prefixed(METRIC, one.metrics)} for trial_id, one in pairs]
-    return _table("executions", rows, _metric_names(project.metrics, (one.metrics for _, one in pairs)))
+    trainings = [one for trial in project.trials for one in trial.executions]
+    trial_ids = [trial.trial_id for trial in project.trials for _ in trial.executions]
+    metrics = _metric_names(project.metrics, [one.metrics for one in trainings])
+    return _table("executions", trainings, {"trial_id": trial_ids}, metrics)
 
 
 def history_table(project: Project, trials: Sequence[TrialRecord] | None = None) -> pd.DataFrame:
@@ -177,13 +174,13 @@ def history_table(project: Project, trials: Sequence[TrialRecord] | None = None)
 
 def classes_table(trial: TrialRecord) -> pd.DataFrame:
     """One row a class of a conditional generator, in the order of its labels; see `COLUMNS["classes"]`."""
-    rows = [{**vars(one), "trial_id": trial.trial_id, "class": one.name} for one in trial.classes]
-    return _table("classes", rows, [])
+    own = {"trial_id": [trial.trial_id] * len(trial.classes), "class": [one.name for one in trial.classes]}
+    return _table("classes", trial.classes, own)
 
 
 def make_table(kind: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Builds a table that has only fixed columns from rows that name them."""
-    return _table(kind, rows, [])
+    return _table(kind, rows, {name: [row.get(name) for row in rows] for name, _, _ in COLUMNS[kind]})
 
 
 def select(
@@ -226,31 +223,40 @@ def _check_column(table: pd.DataFrame, name: str) -> None:
     raise SelectionError(f"There is no column {name!r}: {hint}The columns are {', '.join(names)}.")
 
 
-def _existing(path: Path) -> str | None:
-    return str(path) if path.is_file() else None
-
-
-def _prefixed(prefix: str, values: Any) -> dict[str, Any]:
-    return {prefix + name: value for name, value in values.items()}
+def _existing(folder: str, name: str) -> str | None:
+    path = os.path.join(folder, name)  # noqa: PTH118  # of very many trials, where pathlib takes most of the time
+    return path if os.path.isfile(path) else None  # noqa: PTH113
 
 
 def _metric_names(announced: list[str], found: Iterable[Iterable[str]]) -> list[str]:
     """Those the search announces, in its order, then what else was found, sorted."""
-    return list(dict.fromkeys([*announced, *sorted({name for names in found for name in names})]))
+    return list(dict.fromkeys([*announced, *sorted(set[str]().union(*found))]))
 
 
 def _table(
-    kind: str, rows: list[dict[str, Any]], metrics: list[str], hyperparameters: dict[str, Any] | None = None
+    kind: str,
+    records: Sequence[Any],
+    own: Mapping[str, Sequence[Any]],
+    metrics: Sequence[str] = (),
+    hyperparameters: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
+    """Builds a table of a row a record.
+
+    Args:
+        own: columns that are no attributes of the records.
+        metrics: names of scores.
+        hyperparameters: columns of these, ready.
+    """
     arrays: dict[str, Any] = {}
     for name, dtype, _ in COLUMNS[kind]:
         if name == "hp.*":
             arrays |= hyperparameters or {}
         elif name == "metric.*":
-            arrays |= {METRIC + m: _array([row.get(METRIC + m) for row in rows], dtype) for m in metrics}
+            scores = [record.metrics for record in records]
+            arrays |= {METRIC + metric: _array([one.get(metric) for one in scores], dtype) for metric in metrics}
         else:
-            arrays[name] = _array([row.get(name) for row in rows], dtype)
-    return pd.DataFrame(arrays, index=pd.RangeIndex(len(rows)))
+            arrays[name] = _array(own[name] if name in own else [getattr(one, name) for one in records], dtype)
+    return pd.DataFrame(arrays, index=pd.RangeIndex(len(records)))
 
 
 def _hyperparameter_columns(project: Project, trials: list[TrialRecord]) -> dict[str, Any]:
@@ -258,18 +264,13 @@ def _hyperparameter_columns(project: Project, trials: list[TrialRecord]) -> dict
     declared: dict[str, set[type]] = {}
     for entry in project.space:
         declared.setdefault(entry["name"], set()).update(_declared_types(entry))
-    found = sorted({name for trial in trials for name in trial.hyperparameters})
-    columns = {}
-    cells: dict[str, list[Any]] = {name: [None] * len(trials) for name in dict.fromkeys([*declared, *found])}
-    for row, trial in enumerate(trials):
-        for name, value in trial.hyperparameters.items():
-            cells[name][row] = value
-    for name, values in cells.items():
-        if name.startswith(BOOKKEEPING):
-            continue
-        types = declared.get(name) or {type(value) for value in values if value is not None}
-        columns[HP + name] = _typed(values, types)
-    return columns
+    points = [trial.hyperparameters for trial in trials]
+    names = dict.fromkeys([*declared, *sorted(set[str]().union(*points))])
+    return {
+        HP + name: _typed([point.get(name) for point in points], declared.get(name, set()))
+        for name in names
+        if not name.startswith(BOOKKEEPING)
+    }
 
 
 def _declared_types(entry: dict[str, Any]) -> set[type]:
@@ -284,22 +285,22 @@ def _declared_types(entry: dict[str, Any]) -> set[type]:
 
 def _typed(values: list[Any], types: set[type]) -> Any:
     """Gives the values the narrowest dtype that holds them and the declared types; text holds anything."""
-    present = [value for value in values if value is not None]
-    used = types | {type(value) for value in present}
+    used = types | (set(map(type, values)) - {type(None)})
     if used == {bool}:
         return _array(values, "boolean")
-    if used == {int} and all(-(2**63) <= value < 2**63 for value in present):
+    whole = [value for value in values if type(value) is int] if int in used else []
+    if used == {int} and all(-(2**63) <= value < 2**63 for value in whole):
         return _array(values, "Int64")
     # A whole number fits among floats (unless rounded there), but a fraction does not fit a declared Int.
-    exact = all(type(value) is not int or abs(value) <= 2**53 for value in present)
+    exact = all(abs(value) <= 2**53 for value in whole)
     if float in used and used <= {int, float} and types != {int} and exact:
-        return _array([None if value is None else float(value) for value in values], "Float64")
+        return _array(values, "Float64")
     return _array([None if value is None else str(value) for value in values], "string")
 
 
 def _array(values: Any, dtype: Any) -> Any:
     if dtype == "Float64":
-        return _floats(np.asarray([np.nan if value is None else value for value in values], dtype=np.float64))
+        return _floats(np.array(values, dtype=np.float64))  # None is NaN there
     return pd.array(values, dtype=dtype)
 
 

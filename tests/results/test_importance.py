@@ -12,6 +12,7 @@ from project_folders import SPACE, failed_json, record_json, write_project
 
 from tuner_gan import results
 from tuner_gan.errors import ConfigError
+from tuner_gan.results.importance import importance_table
 
 NAMES = list(dict.fromkeys(entry["name"] for entry in SPACE))
 DTYPES = {"name": "string", "importance": "Float64", "std": "Float64"}
@@ -62,6 +63,9 @@ def test_the_hyperparameter_that_made_the_score_comes_first(tmp_path: Path, meth
     constant = table[table["name"] == "latent"]
     assert constant[["importance", "std"]].to_numpy().tolist() == [[0.0, 0.0]]
     pd.testing.assert_frame_equal(table, results.load(tmp_path / "demo").importance(method))
+    quick = importance_table(results.load(tmp_path / "demo").project, method, with_std=False)
+    pd.testing.assert_frame_equal(quick.drop(columns="std"), table.drop(columns="std"))
+    assert quick["std"].isna().all()
 
 
 def test_it_is_what_optuna_finds(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Files of a project: what is written comes back, and what is damaged says so in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuner_gan import files
+from tuner_gan.errors import ProjectError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), TEXT
+)
+OBJECTS = st.dictionaries(TEXT, st.recursive(SCALARS, lambda v: st.lists(v) | st.dictionaries(TEXT, v), max_leaves=20))
+
+
+def read(folder: Path, content: bytes) -> dict[str, Any]:
+    path = folder / "file.json"
+    path.write_bytes(content)
+    return files.read_json(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@settings(deadline=None)  # a disk may be slow
+@given(OBJECTS.filter(lambda value: "schema" not in value))
+def test_json_comes_back_as_it_was(folder: Path, value: dict[str, Any]) -> None:
+    files.write_json(folder / "written.json", value)
+    found = files.read_json(folder / "written.json")
+    assert found == value
+    assert json.dumps(found) == json.dumps(value)  # also -0.0, and the types and the order of everything
+
+
+@settings(deadline=None)  # a disk may be slow
+@given(st.binary(max_size=30) | OBJECTS.map(lambda value: json.dumps(value).encode()[:-1]))
+def test_anything_else_is_an_object_for_json_too_or_damaged(folder: Path, content: bytes) -> None:
+    try:
+        expected = json.loads(content.decode("utf-8"))
+    except ValueError:
+        expected = None
+    if isinstance(expected, dict):
+        assert read(folder, content) == expected
+    else:
+        with pytest.raises(ProjectError, match=r"file\.json is damaged"):
+            read(folder, content)
+
+
+def test_numbers_that_json_does_not_know_are_read_where_another_program_wrote_them(tmp_path: Path) -> None:
+    assert read(tmp_path, b'{"score": Infinity, "rank": 1}') == {"score": float("inf"), "rank": 1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "refused.json", {"score": float("nan")})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.json"]
+
+
+def test_half_of_a_surrogate_pair_becomes_a_question_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, rb'{"message": "a\ud800b", "other": "\ud83d\ude00"}') == {"message": "a?b", "other": "😀"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is damaged: expected JSON, but Expecting value"),
+        (b'{"a": 1', "is damaged: expected JSON, but Expecting ',' delimiter"),
+        (b"\xff{}", "is damaged: expected JSON, but 'utf-8' codec can't decode"),
+        (b"\xef\xbb\xbf{}", "is damaged: expected JSON, but Unexpected UTF-8 BOM"),
+        (b"[]", "is damaged: expected a JSON object, got a list"),
+        (b'{"a":' * 100_000, "is damaged: it is nested too deeply"),
+        (b'{"schema": 99}', "has schema 99, and this version of tuner_gan reads up to"),
+        (b'{"schema": "1"}', "has schema '1'"),
+    ],
+)
+def test_damage_is_told_in_a_sentence(tmp_path: Path, content: bytes, why: str) -> None:
+    with pytest.raises(ProjectError) as caught:
+        read(tmp_path, content)
+    assert str(caught.value).startswith(f"{tmp_path / 'file.json'} {why}")
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(ProjectError, match="cannot be read"):
+            files.read_json(path)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    files.write_text(path, "first\n")
+
+    def stop() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        stop()
+    assert path.read_text() == "first\n"
+    files.write_text(path, "second\r\n")
+    assert path.read_bytes() == b"second\r\n"
+    assert list(tmp_path.iterdir()) == [path]
