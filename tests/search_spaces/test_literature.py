@@ -29,13 +29,13 @@ def test_each_recipe_is_a_point_of_its_own(name: str, shape: tuple[int, int, int
     assert len(found) == len(LITERATURE)
     assert len({str(one) for one in found}) == len(found)
     assert [one.training.loss for one in found] == [
-        *("non_saturating", "non_saturating", "hinge", "relativistic", "non_saturating")
+        *("non_saturating", "relativistic", "non_saturating", "hinge", "non_saturating")
     ]
-    assert [one.training.penalty for one in found] == ["r1", "none", "none", "r1_r2", "none"]
-    assert found[0].training.penalty_weight == 0.05
+    assert [one.training.penalty for one in found] == ["r1", "r1_r2", "none", "none", "none"]
+    assert [one.training.penalty_weight for one in found[:2]] == [0.3, 0.3]
     normalizations = [one.discriminator.normalization for one in found]
-    assert normalizations == ["none", "layer", "spectral", "none", "spectral"]
-    assert [one.discriminator.dropout for one in found] == [0.0, 0.25, 0.0, 0.0, 0.0]
+    assert normalizations == ["none", "none", "layer", "spectral", "spectral"]
+    assert [one.discriminator.dropout for one in found] == [0.0, 0.0, 0.25, 0.0, 0.0]
 
 
 def test_widths_of_grey_images() -> None:
