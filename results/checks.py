@@ -65,10 +65,11 @@ def read_keys(value: object, keys: Mapping[str, Key]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (check, optional, newer) in keys.items():
         content = raw.get(name)
-        if content is None and (newer or name in raw) and optional:
-            continue
-        if content is None and name not in raw:
-            raise ProjectError(f"it has no {name!r}")
+        if content is None:
+            if not newer and name not in raw:
+                raise ProjectError(f"it has no {name!r}")
+            if optional:
+                continue
         try:
             found[name] = check(content)
         except ValueError as error:
