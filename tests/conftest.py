@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,12 @@ from cli_runs import Run, search_once
 
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
+
+
+def pytest_configure() -> None:
+    """Hears Ctrl-C also where a script runs the tests in the background, whose processes ignore it from their start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
