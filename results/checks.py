@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -42,13 +42,6 @@ def parse_time(text: str) -> datetime:
         raise ValueError(str(error)) from error
 
 
-def as_object(value: object) -> dict[str, Any]:
-    """A JSON object; raises ProjectError, the others ValueError."""
-    if not isinstance(value, dict):
-        raise ProjectError(f"expected a JSON object, got {_shown(value)}")
-    return value
-
-
 def find_part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     """An object within an object of a file that may be damaged; empty where there is none."""
     part = content.get(key)
@@ -61,12 +54,13 @@ def read_keys(value: object, keys: Mapping[str, Key]) -> dict[str, Any]:
     Raises:
         ProjectError: it is no object, or a key is missing or of the wrong type.
     """
-    raw = as_object(value)
+    if not isinstance(value, dict):
+        raise ProjectError(f"expected a JSON object, got {_shown(value)}")
     found: dict[str, Any] = {}
     for name, (check, optional, newer) in keys.items():
-        content = raw.get(name)
+        content = value.get(name)
         if content is None:
-            if not newer and name not in raw:
+            if not newer and name not in value:
                 raise ProjectError(f"it has no {name!r}")
             if optional:
                 continue
@@ -149,7 +143,7 @@ def as_numbers(value: Any) -> dict[str, float]:
     expected = "an object of finite numbers"
     if not isinstance(value, dict):
         raise ValueError(expected)
-    if _are_finite_floats(value):
+    if _are_finite_floats(value.values()):
         return value
     try:
         return {name: as_number(one) for name, one in value.items()}
@@ -159,13 +153,13 @@ def as_numbers(value: Any) -> dict[str, float]:
 
 def as_values(value: Any) -> dict[str, Value]:
     """An object of hyperparameter values; their types are kept."""
-    if not isinstance(value, dict) or not (
-        _are_finite_floats({name: one for name, one in value.items() if not isinstance(one, str | int)})
+    if not isinstance(value, dict) or not _are_finite_floats(
+        [one for one in value.values() if not isinstance(one, str | int)]
     ):
         raise ValueError("an object of texts, truth values and finite numbers")
     return value
 
 
-def _are_finite_floats(values: dict[str, Any]) -> bool:
+def _are_finite_floats(values: Collection[Any]) -> bool:
     """Tells whether there is nothing else: in one go, because a search has very many numbers."""
-    return set(map(type, values.values())) <= {float} and all(map(math.isfinite, values.values()))
+    return set(map(type, values)) <= {float} and all(map(math.isfinite, values))
