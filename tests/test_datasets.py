@@ -201,7 +201,9 @@ def test_damaged_idx(damage: Callable[[Path], object], message: str, tmp_path: P
 
 
 # The header holds the time; the two workers of a test run must name this test alike.
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(bytes(1000), mtime=0)[:-12]], ids=["no gzip", "cut"])
+@pytest.mark.parametrize(
+    "content", [b"no gzip at all", gzip.compress(bytes(1000), mtime=0)[:-12]], ids=["no gzip", "cut"]
+)
 def test_damaged_gz(content: bytes, tmp_path: Path) -> None:
     write_idx_folder(tmp_path, ".gz")
     (tmp_path / f"{IDX[3]}.gz").write_bytes(content)
