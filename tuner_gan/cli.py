@@ -147,7 +147,7 @@ def _add_search(commands: Any) -> None:
     search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
     search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
     search.add_argument("--max-epochs", type=int, metavar="N", help="epochs of all trials together")
-    search.add_argument("--max-trial-time", metavar="T", help="time of one training; it is then scored as it is")
+    search.add_argument("--max-trial-time", metavar="T", help="time of one training, its first step not counted")
     search.add_argument("--max-params", type=int, metavar="N", help="skip trials with more parameters")
     search.add_argument("--max-failures", type=int, metavar="N", help="end after so many failed trials in a row")
     search.add_argument(

@@ -61,8 +61,8 @@ class SearchConfig:
         max_trials: trials at most, baselines not counted; None for no limit.
         max_time: time of the whole search, such as `"90s"`, `"5m"` or `"1h30m"`; None for no limit.
         max_epochs: epochs of all trials together; None for no limit.
-        max_trial_time: time that one training may take, such as `"40s"`; it is then scored as it is. None for a
-            sixteenth of the search's time, if that is limited.
+        max_trial_time: time that one training may take after its first step, such as `"40s"`; it is then scored as it
+            is. None for a sixteenth of the search's time, if that is limited.
         max_params: parameters of generator and discriminator at most; a larger trial fails. None for no limit.
         max_failures: after so many failed trials in a row the search ends; None for never.
         epochs: passes over the images of each trial; None for 30, or in a search of limited time for 15,000 steps.
@@ -187,7 +187,7 @@ class SearchConfig:
 
     @property
     def trial_seconds(self) -> float | None:
-        """Time of one training; None for no limit."""
+        """Time of one training after its first step; None for no limit."""
         if self.max_trial_time is not None:
             return parse_duration(self.max_trial_time)
         return None if self.seconds is None else TRIAL_SHARE * self.seconds

@@ -96,6 +96,37 @@ def test_stopping_before_the_first_rung(tmp_path: Path) -> None:
     assert (best.status, best.epochs, best.best_epoch) == ("COMPLETED", 1, 1)
 
 
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """A clock on which tracing takes a while, and each call of the step a second."""
+
+    now = 100.0
+
+    def __init__(self, tracing_s: float) -> None:
+        super().__init__()
+        self.tracing_s = tracing_s
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        Clock.now += self.tracing_s
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        Clock.now += 1.0
+
+
+@pytest.mark.parametrize("tracing_s", [0.0, 50.0])
+def test_the_first_step_is_none_of_a_training_s_time(
+    tracing_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("callbacks", "trial"):
+        monkeypatch.setattr(f"tuner_gan.search.{module}.time", SimpleNamespace(monotonic=lambda: Clock.now))
+    tuner = make_tuner(tmp_path, max_trials=1, executions_per_trial=2, eager=True)
+    # One call an epoch; the clock is looked at before the callbacks of a user are.
+    tuner.search(blobs(), epochs=30, max_trial_time=4.0, callbacks=[Clock(tracing_s)])
+    executions = tuner.results().executions()
+    assert list(executions.compile_s) == [tracing_s] * 2
+    assert list(executions.epochs) == [5] * 2
+    assert tuner.results().best.message == "stopped by its time limit after 5 of 30 epochs"
+
+
 class Fails(keras.callbacks.Callback):  # type: ignore[misc]
     """Fails in the first execution."""
 

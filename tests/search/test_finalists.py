@@ -362,6 +362,18 @@ def test_as_many_finalists_as_can_be_trained_from_all_seeds(
     assert (finalists[0].score_std is None) == (seconds == 5000)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_each_worker_trains_one_at_least(others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # By their trials, the time that is left is a fifth of a training.
+    monkeypatch.setattr(FinalRound, "training_s", lambda *_: 5000.0)
+    tuner = make_tuner(tmp_path, worker="a", finalists=3, finalist_seeds=2, eager=True)
+    with files.worker_lock(tuner.folder, "b") if others else nullcontext():
+        tuner.search(blobs(), epochs=1, max_time=1000)
+    finalists, _ = split(tuner)
+    # The other one takes none, so this one does both.
+    assert [len(record.executions) for record in finalists] == [1] * (1 + others)
+
+
 class Timed(MeanQuality):
     """Says how long its questions take."""
 
@@ -414,6 +426,37 @@ def test_the_best_completed_trials_are_chosen(left: float | None, trained: tuple
     trials = final.choose(RANKED, lambda trial: trial.trial_id in trained, left)
     assert [trial.trial_id for trial in trials] == chosen
     assert final.choose(RANKED[:1], lambda trial: False, left) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "left", "chosen"),
+    [
+        (2, 1.0, 2),  # one for each
+        (3, 24.5, 3),
+        (3, 1.0, 3),
+        (8, 1.0, 3),
+        (2, 44.5, 3),  # two rows of two trainings of 10 s, and three finalists to ask about
+        (2, 44.0, 2),
+    ],
+)
+def test_workers_train_finalists_side_by_side(workers: int, left: float, chosen: int) -> None:
+    final = final_round(max_time=1000.0, workers=workers)
+    assert len(final.choose(RANKED, lambda trial: False, left)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("count", "left", "limit"),
+    [
+        (2, 40.0, 20.0),  # each does its two in a row
+        (3, 40.0, 10.0),  # one of them does four
+        (1, 20.0, 10.0),
+        (2, 14.0, 14.0),
+        (2, None, 9.0),
+    ],
+)
+def test_each_worker_has_the_time_that_is_left(count: int, left: float | None, limit: float) -> None:
+    final = final_round(max_trial_time=9.0, max_time=1000.0, workers=2)
+    assert final.limit([made("0"), made("1"), made("2")][:count], left) == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     Attributes:
         stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
+        max_time: seconds of training after which it does so, too; the first step, which is traced and compiled, is not
+            counted. None for no limit.
         last: epoch after which it does so, too; None for that of `epochs`.
         initial_epoch: epoch that the training begins at or, restored, goes on from.
         seconds_before: that this execution was trained for before this process.
@@ -131,6 +133,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.epochs = epochs.stop
         self.initial_epoch = epochs.start
         self.stop_at: float | None = None
+        self.max_time: float | None = None
         self.times = times
         self.rows = list(earlier_rows)
         self.best_score: float | None = None
@@ -212,10 +215,13 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes when the first batch ended, and ends the training when its time is over."""
+        now = time.monotonic()
         if not self._heard:
             self._heard = True
-            self.times.compile_s = (self.times.compile_s or 0.0) + time.monotonic() - self._started
-        if self.stop_at is not None and time.monotonic() >= self.stop_at:
+            self.times.compile_s = (self.times.compile_s or 0.0) + now - self._started
+        trained = self.seconds_before + now - self._started - (self.times.compile_s or 0.0)
+        limits = ((now, self.stop_at), (trained, self.max_time))
+        if any(most is not None and seconds >= most for seconds, most in limits):
             self.out_of_time = True
             self.model.stop_training = True
 

@@ -62,6 +62,7 @@ class FinalRound:
         conditional: whether they make classes, and so can teach a classifier (`cas`).
         max_time: seconds of the whole search; None for no limit.
         max_trial_time: seconds that a training of a trial may take; None for no limit.
+        workers: processes that train finalists side by side, each one finalist at a time.
     """
 
     quality: QualityEvaluator
@@ -71,11 +72,12 @@ class FinalRound:
     conditional: bool
     max_time: float | None
     max_trial_time: float | None
+    workers: int = 1
 
     def choose(
         self, ranked: Iterable[TrialRecord], is_trained: Callable[[TrialRecord], bool], left: float | None
     ) -> list[TrialRecord]:
-        """Chooses the best completed trials, as many as can be trained from all seeds, but one at least.
+        """Chooses the best completed trials, as many as can be trained from all seeds, but one for each worker.
 
         Args:
             ranked: every trial of the search, best first.
@@ -83,7 +85,7 @@ class FinalRound:
             left: seconds until the search ends; None for no limit.
         """
         chosen = [trial for trial in ranked if trial.status == COMPLETED and trial.origin != FINALIST][: self.count]
-        while len(chosen) > 1 and not self.fits(
+        while len(chosen) > self.workers and not self.fits(
             [trial for trial in chosen if not is_trained(trial)], len(chosen), left
         ):
             chosen.pop()
@@ -91,7 +93,9 @@ class FinalRound:
 
     def fits(self, trials: Sequence[TrialRecord], asked: int, left: float | None) -> bool:
         """Tells whether there is time to train these trials from all seeds, and to ask about so many finalists."""
-        return left is None or self._trainings_s(trials) + self.questions(asked).seconds <= left
+        if left is None:
+            return True
+        return self._row(trials) * self._mean_s(trials) + self.questions(asked).seconds <= left
 
     def training_s(self, trial: TrialRecord) -> float:
         """Seconds that a training of all epochs takes, about: as long as those of the trial that it repeats.
@@ -116,10 +120,9 @@ class FinalRound:
         """
         if left is None or not trials:
             return self.max_trial_time
-        each = self._trainings_s(trials) / (len(trials) * self.seeds)
         # The last one may be cut, but not below the share that makes it worth starting.
-        trainings = min(len(trials) * self.seeds, max(1, math.floor(left / each + 1 - WORTH_STARTING)))
-        return max(0.0, left) / trainings
+        trainings = max(1, math.floor(left / self._mean_s(trials) + 1 - WORTH_STARTING))
+        return max(0.0, left) / min(self._row(trials), trainings)
 
     def questions(self, count: int) -> Questions:
         """What so many finalists are asked: as much as a tenth of the search's time allows."""
@@ -134,8 +137,12 @@ class FinalRound:
                 return Questions(names | {CAS}, taught)
         return Questions(names, seconds)
 
-    def _trainings_s(self, trials: Sequence[TrialRecord]) -> float:
-        return self.seeds * sum(self.training_s(trial) for trial in trials)
+    def _row(self, trials: Sequence[TrialRecord]) -> int:
+        """Trainings that a worker does one after the other, at most, where each trial is trained from all seeds."""
+        return self.seeds * math.ceil(len(trials) / self.workers)
+
+    def _mean_s(self, trials: Sequence[TrialRecord]) -> float:
+        return statistics.fmean([self.training_s(trial) for trial in trials] or [0.0])
 
 
 def finalist_id(trial: TrialRecord) -> str:

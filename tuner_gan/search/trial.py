@@ -99,7 +99,7 @@ class TrialRun:
             seeds: of the executions.
             max_model_size: parameters of both networks at most; None for no limit.
             stop_at: `time.monotonic()` at which the search ends; None for never.
-            max_time: seconds that each execution may train; None for no limit.
+            max_time: seconds that each execution may train, the first step not counted; None for no limit.
             max_epochs: that all executions together may train; None for no limit.
             least_s: seconds that must be left of the search to begin another execution after the first.
 
@@ -129,8 +129,7 @@ class TrialRun:
                 if not self._restore(recorder, gan):
                     continue
                 self._write_architecture(gan)
-                limit = None if max_time is None else time.monotonic() + max_time - recorder.seconds_before
-                recorder.stop_at = min((end for end in (stop_at, limit) if end is not None), default=None)
+                recorder.stop_at, recorder.max_time = stop_at, max_time
                 if max_epochs is not None:
                     recorder.last = recorder.initial_epoch + max_epochs - self._trained()
                 self._train_execution(gan, fit, recorder)

@@ -422,10 +422,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
             max_time: seconds of the whole search, those of earlier runs in the same folder included; what runs at the
                 end is scored as it is. Half of it is kept for finalists: as many of them as can be trained from all
-                seeds, or one from as many seeds as can, and if it is only one, for all the time. None for no limit.
+                seeds, or one for each worker from as many seeds as can, and if it is only one, for all the time. None
+                for no limit.
             max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
                 that runs at the end is scored as it is, and half of them are kept for finalists. None for no limit.
-            max_trial_time: seconds that one execution may train for; it is then scored as it is. With `max_time`, those
+            max_trial_time: seconds that one execution may train for; it is then scored as it is. Its first step is not
+                counted: tracing and compiling it takes as long as hundreds of others. With `max_time`, the trainings
                 of finalists share the time that is left instead. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier; for a worker
                 those of earlier runs in the same folder, too.
@@ -672,6 +674,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return []
         if isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle):
             epochs = self.oracle.max_epochs
+        self._wait_for_others()
         final = FinalRound(
             self.quality,
             count=self.finalists,
@@ -680,8 +683,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             conditional=self.hypermodel.classes > 0,
             max_time=max_time,
             max_trial_time=self._max_trial_time,
+            workers=max(1, files.count_workers(self.folder)),
         )
-        self._wait_for_others()
         with self._setup():
             trials = self._choose_finalists(final)
         questions = final.questions(len(trials))
@@ -693,8 +696,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._guard.check()
             left = _until(self._stop_at)
             least = WORTH_STARTING * final.training_s(trial)
-            # With the time of less than one training, the best trial is trained for as long as there is.
-            if self._epochs_left() == 0 or (left is not None and left <= (0.0 if trial is trials[0] else least)):
+            # With the time of less than one training, each worker trains one trial for as long as there is.
+            to_begin = 0.0 if trials.index(trial) < final.workers else least
+            if self._epochs_left() == 0 or (left is not None and left <= to_begin):
                 break
             build, fit = repeat(self.hypermodel, trial)
             trial_id = finalist_id(trial)
