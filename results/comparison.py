@@ -45,8 +45,8 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
         if not mixed and _fingerprint(first) != _fingerprint(other):
             raise ProjectError(
                 f"{other.folder} and {first.folder} have different reference classifiers, so that their scores say "
-                "nothing beside each other: search with the same data, seed and number of workers, which round otherwise "
-                "with fewer threads each, or pass mixed=True to see them anyway."
+                "nothing beside each other: search with the same data, seed and number of workers (fewer threads each "
+                "round otherwise), or pass mixed=True to see them anyway."
             )
     together = Project(
         folder=first.folder,
