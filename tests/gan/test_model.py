@@ -265,22 +265,26 @@ def test_only_long_trainings_of_what_xla_makes_faster_are_compiled() -> None:
     assert gan.jit_compile is True
 
 
-def test_half_precision_trains_like_single_precision() -> None:
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05)])
+def test_half_precision_trains_like_single_precision(policy: str, tolerance: float, tmp_path: Path) -> None:
     single = _compiled()
     images = _images(16)
     expected = _step(single, images)
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        half = _compiled()
-        keras.config.set_dtype_policy("float32")
-        keras.utils.set_random_seed(0)
-        half.set_weights(GAN(_architecture(), seed=3).get_weights())
-        before = _values(half.trainable_variables)
-        found = _step(half, images)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert half.generator.layers[1].compute_dtype == "float16"
-    assert found == pytest.approx(expected, rel=0.01)
+    half = GAN(_architecture(), seed=3, dtype=policy)
+    half.compile()
+    keras.utils.set_random_seed(0)
+    half.set_weights(GAN(_architecture(), seed=3).get_weights())
+    before = _values(half.trainable_variables)
+    found = _step(half, images)
+    compute_dtype = policy.removeprefix("mixed_")
+    for network in (half.generator, half.discriminator):
+        assert network.layers[1].compute_dtype == compute_dtype
+        assert network.output.dtype == "float32"
+    # What is scored and leaves the house is in single precision.
+    half.save_generator(tmp_path / "generator.keras")
+    for generator in (half.ema_generator, keras.saving.load_model(tmp_path / "generator.keras")):
+        assert {layer.compute_dtype for layer in generator.layers} == {"float32"}
+    assert found == pytest.approx(expected, rel=tolerance)
     assert all(variable.dtype == "float32" for variable in half.trainable_variables)
     after = _values(half.trainable_variables)
     assert all(np.isfinite(one).all() for one in after)

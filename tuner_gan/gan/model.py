@@ -19,6 +19,7 @@ from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.penalties import PENALTIES
+from tuner_gan.gan.precision import SINGLE, default_policy, precision
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images
 
@@ -58,11 +59,13 @@ class GAN(keras.Model):  # type: ignore[misc]
         architecture: both networks and the training recipe.
         seed: integer from 0 that fixes latents and the order of the images. Initial weights follow Keras's
             global seed (`keras.utils.set_random_seed`); with None, so does this seed.
+        **kwargs: of `keras.Model`. `dtype` is the policy that both networks train in: Keras's global one, but
+            `mixed_bfloat16` where that is `float32` and the GPUs compute in it (`dtype="float32"` turns it off).
 
     Attributes:
         generator: the network being trained, latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
         discriminator: images to logits [N, 1].
-        ema_generator: exponential moving average of the generator (arXiv:1806.04498), the one to use.
+        ema_generator: exponential moving average of the generator (arXiv:1806.04498), the one to use; in float32.
 
     Example:
         >>> gan = GAN(architecture, seed=0)
@@ -78,13 +81,16 @@ class GAN(keras.Model):  # type: ignore[misc]
     jit_compile: bool  # a property of keras.Model, which ships no types
 
     def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": default_policy(), **kwargs})
         self.architecture = architecture
         self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
-        self.generator = build_generator(architecture.generator, shape, classes)
-        self.discriminator = build_discriminator(architecture.discriminator, shape, classes)
-        self.ema_generator = keras.models.clone_model(self.generator)
+        with precision(self.dtype_policy):
+            self.generator = build_generator(architecture.generator, shape, classes)
+            self.discriminator = build_discriminator(architecture.discriminator, shape, classes)
+        # It is what is scored and exported, also for machines that are slow in half precision.
+        with precision(SINGLE):
+            self.ema_generator = build_generator(architecture.generator, shape, classes)
         self.ema_generator.set_weights(self.generator.get_weights())
         self.ema_generator.trainable = False
         self.seed_generator = keras.random.SeedGenerator(self.seed)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
+from tuner_gan.gan.precision import default_policy
 from tuner_gan.quality.catalogue import CAS
 
 if TYPE_CHECKING:
@@ -75,13 +76,14 @@ def _parameter(parameter: Any) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
+    """What a training's numbers depend on besides the search itself."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
             versions[package] = "not installed"
-    return versions
+    return {**versions, "precision": default_policy()}
 
 
 def changed_versions(stored: dict[str, str]) -> str:
