@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ import numpy.typing as npt
 import pytest
 from cli_runs import call, digits, run_python
 from PIL import Image
+from short_trainings import short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import ImageDataset
-from tuner_gan.quality import ReferenceClassifier
-from tuner_gan.quality import classifier as classifier_module
 from tuner_gan.quality.catalogue import EVERY, METRICS, SECOND
 from tuner_gan.quality.evaluation import evaluate
 
@@ -36,22 +34,7 @@ def _in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    """Short trainings; the same data and seed give the classifier that they gave before, as a training would."""
-    trained: dict[tuple[str, str, int], ReferenceClassifier] = {}
-    train = ReferenceClassifier.fit
-
-    def fit(data: ImageDataset, holdout: ImageDataset, *, seed: int = 0) -> ReferenceClassifier:
-        key = data.fingerprint, holdout.fingerprint, seed
-        if key not in trained:
-            trained[key] = train(data, holdout, seed=seed)
-        return trained[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_module, "STEPS", (150, 150))
-        patch.setattr(ReferenceClassifier, "fit", fit)
-        yield
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cli_runs import Run, digits
 from PIL import Image
+from short_trainings import short_trainings
 
 from tuner_gan.cli import main
 
@@ -30,6 +31,8 @@ REPLACED = {
     'directory="runs", project_name=': 'baselines="none", finalists=0, directory="runs", project_name=',
 }
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+_short = pytest.fixture(short_trainings, scope="module", autouse=True)
 
 
 @pytest.fixture
@@ -78,7 +81,6 @@ def run_section(title: str) -> None:
 
 
 def test_a_first_search(place: Path) -> None:
-    # Some 20 s: a search of its own, with a classifier and a finalist.
     shutil.rmtree(place / "runs" / "first")
     shutil.rmtree(place / "digits")
     run_section("A first search")
@@ -87,7 +89,7 @@ def test_a_first_search(place: Path) -> None:
 
 
 def test_your_own_images(place: Path) -> None:
-    # Some 40 s: three searches, on folders of images and on an array, each with a classifier.
+    # Some 20 s: three searches, on folders of images and on an array, each with a classifier.
     run_section("Your own images")
     assert (place / "runs" / "mine" / "best" / "generator.keras").is_file()
 

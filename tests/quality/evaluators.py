@@ -1,9 +1,7 @@
-"""What the tests of evaluators share: short trainings, none of them twice, and a stand-in for a generator."""
+"""What the tests of evaluators share: data, projects, and a stand-in for a generator."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,13 @@ import numpy.typing as npt
 import pytest
 
 from tuner_gan import datasets
-from tuner_gan.datasets import DataSplits, ImageDataset
-from tuner_gan.quality import QualityEvaluator, ReferenceClassifier
-from tuner_gan.quality import classifier as classifier_module
+from tuner_gan.datasets import DataSplits
+from tuner_gan.quality import QualityEvaluator
 
 Array = npt.NDArray[Any]
 
 SEED = 3
 """Of the classifiers; a second opinion then has 4."""
-STEPS = (200, 200)
-"""Enough for nine of ten digits."""
-
-_trained: dict[tuple[str, str, int, tuple[int, int]], ReferenceClassifier] = {}
-
-
-@contextlib.contextmanager
-def trained_once(steps: tuple[int, int] = STEPS) -> Iterator[None]:
-    """Makes trainings short, and gives the same classifier again for the same data and seed, as training would."""
-    train = ReferenceClassifier.fit
-
-    def fit(data: ImageDataset, holdout: ImageDataset, *, seed: int = 0) -> ReferenceClassifier:
-        key = data.fingerprint, holdout.fingerprint, seed, steps
-        if key not in _trained:
-            _trained[key] = train(data, holdout, seed=seed)
-        return _trained[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_module, "STEPS", steps)
-        patch.setattr(ReferenceClassifier, "fit", fit)
-        yield
 
 
 def refuse_to_train(*args: Any, **kwargs: Any) -> Any:
@@ -52,12 +28,6 @@ def refuse_to_train(*args: Any, **kwargs: Any) -> Any:
 def real_digits() -> DataSplits:
     """1,797 digits of 8 x 8 with labels: 1,078 to train with, 360 reference, 359 holdout."""
     return datasets.load("digits").split(seed=0)
-
-
-def short_trainings() -> Iterator[None]:
-    """A fixture: every classifier of a module is trained for a short time, once."""
-    with trained_once():
-        yield
 
 
 def fitted_project(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> Path:

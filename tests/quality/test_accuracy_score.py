@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evaluators import SEED, real_digits, short_trainings
+from evaluators import SEED, real_digits
+from short_trainings import short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset

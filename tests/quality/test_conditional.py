@@ -18,8 +18,8 @@ from evaluators import (
     generator_model,
     real_digits,
     refuse_to_train,
-    short_trainings,
 )
+from short_trainings import short_trainings
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits, ImageDataset

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from evaluators import SEED, extractor_model, generator_model, real_digits, short_trainings
+from evaluators import SEED, extractor_model, generator_model, real_digits
+from short_trainings import short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset

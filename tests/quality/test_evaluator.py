@@ -29,9 +29,9 @@ from evaluators import (
     generator_model,
     real_digits,
     refuse_to_train,
-    short_trainings,
 )
-from evaluators import trained_once as once
+from short_trainings import short_trainings
+from short_trainings import trained_once as once
 
 from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits

@@ -22,9 +22,8 @@ from evaluators import (
     generator_model,
     real_digits,
     refuse_to_train,
-    short_trainings,
-    trained_once,
 )
+from short_trainings import short_trainings, trained_once
 
 from tuner_gan import files
 from tuner_gan.datasets import DataSplits
