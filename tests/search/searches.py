@@ -64,10 +64,11 @@ def blobs(count: int = 96, seed: int = 0) -> npt.NDArray[np.uint8]:
 class TinySpace:
     """Dense networks of 4 to 8 units, the second layer of the generator only when it is deep enough."""
 
-    def __init__(self, widest: int = 8, learning_rate: float = 1e-3, classes: int = 0) -> None:
+    def __init__(self, widest: int = 8, learning_rate: float = 1e-3, classes: int = 0, batch_size: int = 96) -> None:
         self.widest = widest
         self.learning_rate = learning_rate
         self.classes = classes
+        self.batch_size = batch_size
 
     def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
         depth = hp.Int("generator_depth", 1, 2)
@@ -79,7 +80,7 @@ class TinySpace:
             image_shape=SHAPE,
             generator=GeneratorSpec("dense", latent_dim=4, widths=tuple(widths), normalization="none"),
             discriminator=DiscriminatorSpec("dense", widths=(8,), normalization="none"),
-            training=TrainingSpec(generator_lr=self.learning_rate, batch_size=32),
+            training=TrainingSpec(generator_lr=self.learning_rate, batch_size=self.batch_size),
             classes=self.classes,
         )
 

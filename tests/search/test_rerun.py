@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from searches import QUIET, MeanQuality, blobs, make_tuner, run_search
+from searches import QUIET, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
@@ -88,7 +88,7 @@ def test_a_time_limit_in_the_midst_of_an_epoch(tmp_path: Path, monkeypatch: pyte
     for module in ("callbacks", "trial"):
         monkeypatch.setattr(f"tuner_gan.search.{module}.time", clock)
     images = blobs(640)  # 20 steps an epoch, in three calls
-    tuner = make_tuner(tmp_path, max_trials=1, eager=True)
+    tuner = make_tuner(tmp_path, max_trials=1, eager=True, space=TinySpace(batch_size=32))
     tuner.search(images, epochs=30, max_trial_time=4.0, callbacks=[Clock()])
     best = tuner.results().best
     assert best.message == "stopped by its time limit after 2 of 30 epochs"

@@ -160,9 +160,9 @@ def test_trap_02_hyperband_goes_on_from_the_saved_state(tmp_path: Path) -> None:
             key=lambda record: record.score or 0,
         ).trial_id
     )
-    assert list(earlier.step) == [3]
+    assert list(earlier.step) == [1]
     assert list(later.epoch) == [2, 3]
-    assert list(later.step) == [6, 9]
+    assert list(later.step) == [2, 3]
     table = tuner.results().trials()
     assert sorted(table.epochs) == [1, 1, 1, 3]
     assert not [name for name in table.columns if "tuner/" in name]
@@ -180,7 +180,7 @@ def test_trap_03_optimizer_state_survives(tmp_path: Path) -> None:
     record = tuner.results().best
     gan = load_gan(record)
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
-        assert int(optimizer.iterations) == int(gan.steps) == 6
+        assert int(optimizer.iterations) == int(gan.steps) == 2
         momenta = [variable for variable in optimizer.variables if "momentum" in variable.path]
         assert momenta
         assert all(np.abs(momentum.numpy()).max() > 0 for momentum in momenta)
