@@ -230,7 +230,7 @@ class NaNFirst(EagerHyperModel):
     """The first three trials diverge."""
 
     def __init__(self) -> None:
-        super().__init__(SHAPE, TinySpace())
+        super().__init__(SHAPE, TinySpace(batch_size=32))  # the losses of later steps tell
         self.built = 0
 
     def build(self, hp: keras_tuner.HyperParameters) -> GAN:

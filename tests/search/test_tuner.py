@@ -461,7 +461,7 @@ def test_all_trials_failed(tmp_path: Path) -> None:
     with pytest.raises(
         SearchError, match=r"^All 2 trials failed; the last one because: .*loss is nan \(after epoch 1\)$"
     ):
-        run_search(tmp_path, space=TinySpace(learning_rate=1e30), eager=True)
+        run_search(tmp_path, space=TinySpace(learning_rate=1e30, batch_size=32), eager=True)
     trials = load(tmp_path / "search").trials()
     assert list(trials.status) == ["FAILED", "FAILED"]
     assert list(trials["flags"]) == ["diverged", "diverged"]
