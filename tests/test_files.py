@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuner_gan import files
@@ -33,6 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(deadline=None)  # a disk may be slow
 @given(OBJECTS.filter(lambda value: "schema" not in value))
+@example({"less than 64 bits": -(2**63) - 1})
+@example({"more than 64 bits": 2**64})
 def test_json_comes_back_as_it_was(folder: Path, value: dict[str, Any]) -> None:
     files.write_json(folder / "written.json", value)
     found = files.read_json(folder / "written.json")

@@ -86,8 +86,8 @@ PROCESS = ".pid"
 """Process id of the search that holds the lock."""
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-LONG_NUMBER = b"0" * len(str(2**64))
-"""What may be a whole number beyond 64 bits, its digits as zeros."""
+LONG_NUMBER = b"0" * len(str(2**63))
+"""What may be a whole number beyond 64 bits, its digits as zeros; with a sign, one bit is for that."""
 SECONDS_TO_LOCK = 1.0
 """For which a search or a worker that begins waits for another one that ends."""
 

@@ -733,7 +733,8 @@ class Commands:
     def workers(self) -> list[int]:
         """Process ids of the living ones."""
         found = (self.project / files.WORKERS_DIR).glob(f"*{files.LOCK}")
-        return [int(path.with_suffix(files.PROCESS).read_text()) for path in found if files.is_locked(path)]
+        notes = [path.with_suffix(files.PROCESS) for path in found if files.is_locked(path)]
+        return [int(note.read_text()) for note in notes if note.exists()]  # a worker notes it when it has the lock
 
 
 @pytest.fixture
