@@ -89,7 +89,7 @@ def test_a_first_search(place: Path) -> None:
 
 
 def test_your_own_images(place: Path) -> None:
-    # Some 20 s: three searches, on folders of images and on an array, each with a classifier.
+    # Some 30 s: three searches, on folders of images and on an array, each with a classifier.
     run_section("Your own images")
     assert (place / "runs" / "mine" / "best" / "generator.keras").is_file()
 

@@ -12,6 +12,8 @@ from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, Gener
 from tuner_gan.gan.model import GAN
 from tuner_gan.gan.precision import default_policy, precision
 
+SMALL = GANArchitecture((8, 8, 1), GeneratorSpec("dense", 4, (8,)), DiscriminatorSpec("dense", (8,)), TrainingSpec())
+
 
 @pytest.fixture
 def capabilities(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int] | None]:
@@ -41,23 +43,28 @@ def test_gpus_that_compute_in_bfloat16_train_in_it(
     gpus: list[tuple[int, int] | None], policy: str, capabilities: list[tuple[int, int] | None]
 ) -> None:
     capabilities += gpus
-    assert default_policy() == policy
+    assert default_policy().name == policy
     # What the user has set stays.
     with precision("mixed_float16"):
-        assert default_policy() == "mixed_float16"
+        assert default_policy().name == "mixed_float16"
     assert keras.config.dtype_policy().name == "float32"
 
 
 def test_a_gan_is_built_in_it_unless_told_otherwise(capabilities: list[tuple[int, int] | None]) -> None:
     capabilities.append((8, 6))
-    architecture = GANArchitecture(
-        (8, 8, 1), GeneratorSpec("dense", 4, (8,)), DiscriminatorSpec("dense", (8,)), TrainingSpec()
-    )
-    for gan, dtype in ((GAN(architecture), "bfloat16"), (GAN(architecture, dtype="float32"), "float32")):
+    for gan, dtype in ((GAN(SMALL), "bfloat16"), (GAN(SMALL, dtype="float32"), "float32")):
         assert [network.layers[1].compute_dtype for network in (gan.generator, gan.discriminator)] == [dtype] * 2
         assert gan.compute_dtype == dtype
         assert gan.ema_generator.layers[1].compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_policy_of_the_users_own_is_kept_as_it_is() -> None:
+    own = keras.dtype_policies.DTypePolicyMap(default_policy="mixed_float16")  # Keras finds it by no name
+    with precision(own):
+        gan = GAN(SMALL)
+    assert gan.dtype_policy is own
+    assert gan.discriminator.layers[1].compute_dtype == "float16"
 
 
 def test_the_policy_is_put_back_after_an_error() -> None:

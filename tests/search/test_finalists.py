@@ -393,7 +393,7 @@ def made(trial_id: str, status: str = "COMPLETED", origin: str = "search", **cha
 
 
 def final_round(quality: MeanQuality | None = None, **changes: Any) -> FinalRound:
-    settings: dict[str, Any] = {"count": 3, "seeds": 2, "epochs": 10, "conditional": False}
+    settings: dict[str, Any] = {"count": 3, "seeds": 2, "epochs": 10, "conditional": False, "workers": 1}
     return FinalRound(quality or Timed(), **{**settings, "max_time": None, "max_trial_time": None, **changes})
 
 

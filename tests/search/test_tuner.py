@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from searches import QUIET, SHAPE, EagerHyperModel, FullQuality, MeanQuality, TinySpace, blobs, make_tuner, run_search
+from short_trainings import trained_once
 
 from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits
@@ -24,7 +25,6 @@ from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionEr
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.quality import QualityEvaluator
-from tuner_gan.quality import classifier as classifier_module
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
@@ -54,8 +54,7 @@ def digits() -> DataSplits:
 def searched(digits: DataSplits, tmp_path_factory: pytest.TempPathFactory) -> GANTuner:
     """Both tutorials, a trial and a finalist on real digits; the real evaluator's classifiers had a short training."""
     directory = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_module, "STEPS", (200, 200))
+    with trained_once():
         quality = QualityEvaluator.fit(digits, directory / "digits")
         tuner = GANTuner(
             GANHyperModel(digits.image_shape, TinySpace()),

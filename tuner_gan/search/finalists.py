@@ -72,7 +72,7 @@ class FinalRound:
     conditional: bool
     max_time: float | None
     max_trial_time: float | None
-    workers: int = 1
+    workers: int
 
     def choose(
         self, ranked: Iterable[TrialRecord], is_trained: Callable[[TrialRecord], bool], left: float | None
@@ -111,8 +111,8 @@ class FinalRound:
     def limit(self, trials: Sequence[TrialRecord], left: float | None) -> float | None:
         """Seconds that each training of these finalists may take; None for no limit.
 
-        They share the time that is left evenly. Where it is short, that makes fewer trainings and not shorter ones: a
-        longer training gains more than the luck of another seed.
+        Those of a worker share the time that is left evenly. Where it is short, that makes fewer trainings and not
+        shorter ones: a longer training gains more than the luck of another seed.
 
         Args:
             trials: that are still to be trained again.

@@ -83,7 +83,7 @@ def _versions() -> dict[str, str]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
             versions[package] = "not installed"
-    return {**versions, "precision": default_policy()}
+    return {**versions, "precision": default_policy().name}
 
 
 def changed_versions(stored: dict[str, str]) -> str:
