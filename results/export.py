@@ -19,6 +19,8 @@ from tuner_gan.results.search_results import load
 if TYPE_CHECKING:
     import keras
 
+    from tuner_gan.gan.model import GAN
+
 KERAS = "keras"
 
 
@@ -69,15 +71,15 @@ def export(
     target = Path(directory) if directory is not None else results.folder / default
     generator, images = _try_generator(source, record.trial_id)
     architecture = files.read_json(record.folder / files.ARCHITECTURE)  # damaged, it must not stop the copying midway
-    judge = _load_discriminator(record, architecture) if discriminator else None
+    gan = _load_gan(record, architecture) if discriminator else None
     files.create_folder(target)
     _delete_others(target, formats)
     for name in (files.GENERATOR, files.ARCHITECTURE):
         with files.replacing(target / name) as path:
             shutil.copyfile(record.folder / name, path)
-    if judge is not None:
+    if gan is not None:
         with files.replacing(target / files.DISCRIMINATOR) as path:
-            judge.save(path)
+            gan.save_discriminator(path)
     artifacts = [check_artifact(generator, KERAS, target / files.GENERATOR)]
     artifacts += [write_format(generator, name, target) for name in dict.fromkeys(formats) if name != KERAS]
     save_grid(images, target / files.SAMPLES)
@@ -112,8 +114,8 @@ def _try_generator(path: Path, trial_id: str) -> tuple[keras.Model, Any]:
         raise ProjectError(f"The generator of trial {trial_id} cannot be exported: {error}") from error
 
 
-def _load_discriminator(record: TrialRecord, content: dict[str, Any]) -> keras.Model:
-    """The discriminator as it was at the end of the best training."""
+def _load_gan(record: TrialRecord, content: dict[str, Any]) -> GAN:
+    """Both networks as they were at the end of the best training."""
     from tuner_gan.gan.architecture import GANArchitecture
     from tuner_gan.gan.model import GAN
 
@@ -127,7 +129,7 @@ def _load_discriminator(record: TrialRecord, content: dict[str, Any]) -> keras.M
             f"The discriminator of trial {record.trial_id} cannot be exported: {path} is missing or damaged "
             f"({first_line(error)})."
         ) from error
-    return gan.discriminator
+    return gan
 
 
 def find_class(model: str | Path, name: str, classes: int) -> int:

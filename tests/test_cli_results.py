@@ -108,6 +108,8 @@ def test_export_in_every_format(project: Path, capsys: Capture) -> None:
     assert [row[1].replace("\\", "") for row in rows] == [one["format"] for one in card["files"]]
     discriminator = keras.saving.load_model("out/discriminator.keras", safe_mode=True)
     assert discriminator.input_shape[1:] == (8, 8, 1)
+    # Layers of Keras's own load without tuner_gan.
+    assert {type(layer).__module__.split(".")[0] for layer in discriminator.layers} == {"keras"}
     assert np.isfinite(np.asarray(discriminator(np.zeros((2, 8, 8, 1), np.float32)))).all()
     # Another export leaves nothing there that may be of another trial.
     assert call(capsys, "export", str(project), "-o", "out").code == 0

@@ -4,6 +4,7 @@ Where Keras itself loses something, a stock model stands beside ours, so that th
 """
 
 import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -783,6 +784,17 @@ def test_save_generator_leaves_the_gan_as_it_was(tmp_path: Path) -> None:
     with pytest.raises((OSError, ValueError)):
         gan.save_generator(tmp_path / "no such folder" / "generator.keras")
     assert [variable.path for variable in gan.trainable_variables] == names
+
+
+def test_save_discriminator_needs_no_layer_of_ours(tmp_path: Path) -> None:
+    gan = GAN(_architecture(), seed=0)
+    gan.save_discriminator(tmp_path / "discriminator.keras")
+    with keras.saving.CustomObjectScope({}):
+        saved = keras.saving.load_model(tmp_path / "discriminator.keras")
+    assert "LeakyReLU" in [type(layer).__name__ for layer in saved.layers]
+    assert "tuner_gan" not in json.dumps(saved.get_config())
+    images = _images(5) / 127.5 - 1
+    np.testing.assert_array_equal(saved(images), gan.discriminator(images))
 
 
 # --- seeds ---------------------------------------------------------------------------------------------------

@@ -19,8 +19,14 @@ def _images(seed: int, scale: float = 1.0) -> Array:
 
 
 def _penalty(name: str, discriminator: Any, real: Array, fake: Array, seed: int = 0) -> Any:
+    def slope(images: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = discriminator(images)
+        return tape.gradient(logits, images)
+
     images = tf.constant(real, tf.float32), tf.constant(fake, tf.float32)
-    return PENALTIES[name](discriminator, *images, keras.random.SeedGenerator(seed))
+    return PENALTIES[name](slope, *images, keras.random.SeedGenerator(seed))
 
 
 @pytest.mark.parametrize("size", [0.0, 0.5, 1.0, 7.0])

@@ -100,8 +100,22 @@ def _softplus(x: Any) -> Any:
 
 @pytest.mark.parametrize("penalty", ["r1", "r2", "r1_r2"])
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
-def test_a_penalty_is_added_to_the_discriminator_s_gradient_alone(loss: str, penalty: str) -> None:
-    gan = _gan(loss=loss, penalty=penalty, penalty_weight=3.0, discriminator={"activation": "silu"})
+@pytest.mark.parametrize(
+    ("settings", "logit"),
+    [
+        ({"activation": "silu"}, 0.0),
+        ({"activation": "leaky_relu"}, 0.0),
+        ({"activation": "leaky_relu"}, 60.0),
+        ({"activation": "relu", "normalization": "layer"}, -20.0),
+    ],
+    ids=["silu", "leaky relu", "surely real", "layer normalisation"],
+)
+def test_a_penalty_is_added_to_the_discriminator_s_gradient_alone(
+    settings: dict[str, Any], logit: float, loss: str, penalty: str
+) -> None:
+    """However small the loss's own derivatives are that the penalty's share their way back with."""
+    gan = _gan(loss=loss, penalty=penalty, penalty_weight=3.0, discriminator=settings)
+    gan.discriminator.layers[-1].bias.assign([logit])
     twin, batch = _twin(gan), _batch(6)
     found = _gradients(gan, batch)
     discriminator = twin.discriminator
@@ -122,7 +136,8 @@ def test_a_penalty_is_added_to_the_discriminator_s_gradient_alone(loss: str, pen
             g_loss = tf.reduce_mean(_softplus(-f))
         total = d_loss + 3.0 / 2 * on
     _assert_close(found[0], tape.gradient(total, discriminator.trainable_variables))
-    _assert_close(found[1], tape.gradient(g_loss, twin.generator.trainable_variables))
+    if not logit:  # a discriminator that is sure has little to say to the generator
+        _assert_close(found[1], tape.gradient(g_loss, twin.generator.trainable_variables))
 
 
 @pytest.mark.parametrize("penalty", ["gradient_penalty", "dragan"])
@@ -146,6 +161,15 @@ def test_a_penalty_holds_the_slope_near_one(penalty: str) -> None:
 
     assert slope(penalty=penalty, penalty_weight=10.0) == pytest.approx(1, abs=0.35)
     assert slope() > 2
+
+
+def test_a_penalty_takes_the_way_back_that_both_losses_take() -> None:
+    """Each of two convolutions is gone back through once for real images, and once for fake ones."""
+    gan = _gan(generator={"family": "dense"}, penalty="r1_r2", penalty_weight=1.0)
+    gan.compile()
+    traced = tf.function(gan.train_step).get_concrete_function(_batch(4))
+    kinds = [operation.type for operation in traced.graph.get_operations()]
+    assert kinds.count("Conv2DBackpropInput") == 4
 
 
 def test_a_weight_of_zero_is_no_penalty() -> None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 
 from tuner_gan.errors import ConfigError
+from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.losses import LOSSES, class_loss
@@ -288,44 +289,82 @@ class GAN(keras.Model):  # type: ignore[misc]
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _train_discriminator(self, batch: dict[str, Any]) -> None:
-        variables, labels = self.discriminator.trainable_variables, batch.get("labels")
+        labels = batch.get("labels")
         seen = self._disguise(batch["images"]), self._disguise(self._make(batch, labels))
-        with tf.GradientTape() as tape:
-            outputs = [self._judge(images, labels) for images in seen]
-            d_loss, _ = self._both_losses(outputs, labels)
-        self._apply_to_discriminator(tape.gradient(d_loss, variables), seen, labels)
+        gradients, _, outputs, _ = self._way_back(seen, labels)
+        _apply(self.discriminator_optimizer, gradients, self.discriminator.trainable_variables)
         self._adapt_augmentation(outputs[0])
 
     def _train_both(self, batch: dict[str, Any]) -> tuple[Any, Any]:
-        d_variables, g_variables = self.discriminator.trainable_variables, self.generator.trainable_variables
-        labels = batch.get("labels")
-        with tf.GradientTape() as generator_tape:
-            fake = self._make(batch, labels)
-        with tf.GradientTape(persistent=True) as discriminator_tape:
-            discriminator_tape.watch(fake)
-            seen = self._disguise(batch["images"]), self._disguise(fake)
-            outputs = [self._judge(images, labels) for images in seen]
-        with tf.GradientTape(persistent=True) as loss_tape:
-            loss_tape.watch(outputs)
+        labels, variables = batch.get("labels"), self.generator.trainable_variables
+        real = self._disguise(batch["images"])
+        with tf.GradientTape() as tape:
+            fake = self._disguise(self._make(batch, labels))
+        d_gradients, by_fake, outputs, losses = self._way_back((real, fake), labels)
+        g_gradients = tape.gradient(fake, variables, by_fake)
+        _apply(self.discriminator_optimizer, d_gradients, self.discriminator.trainable_variables)
+        _apply(self.generator_optimizer, g_gradients, variables)
+        self._adapt_augmentation(outputs[0])
+        return losses
+
+    def _way_back(self, seen: tuple[Any, Any], labels: Any) -> tuple[list[Any], Any, list[Any], tuple[Any, Any]]:
+        """Judges real and fake images, and goes back once for all who learn from it where that can be.
+
+        Returns:
+            The gradients of the discriminator's loss, penalty included, by its variables; the gradient of the
+            generator's loss by the fake images; the discriminator's outputs for both; both losses.
+        """
+        training, variables = self.architecture.training, self.discriminator.trainable_variables
+        with tf.GradientTape() as penalty_tape:
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(seen)
+                outputs = [self._judge(images, labels) for images in seen]
+            losses, d_seeds, g_seed = self._losses_and_seeds(outputs, labels)
+            slopes: list[Any] = []
+            if self._judges_each_by_one_number():
+                # Derivatives of both losses and of a logit by an image differ only by their derivatives by that logit.
+                d_seeds = [ops.where(ops.abs(seed) < LEAST_SEED, LEAST_SEED, seed) for seed in d_seeds]
+                *gradients, by_real, by_fake = tape.gradient(outputs, [*variables, *seen], d_seeds)
+                slopes = [
+                    by_images / ops.reshape(seed, (-1, 1, 1, 1))
+                    for by_images, seed in zip((by_real, by_fake), d_seeds, strict=True)
+                ]
+                by_fake = slopes[1] * ops.reshape(g_seed, (-1, 1, 1, 1))
+            else:
+                gradients = tape.gradient(outputs, variables, d_seeds)
+                by_fake = tape.gradient(outputs[1], seen[1], g_seed)
+            del tape
+            if training.penalty == "none" or not training.penalty_weight:
+                return gradients, by_fake, outputs, losses
+
+            def slope(images: Any) -> Any:
+                known = [one for one, place in zip(slopes, seen, strict=False) if place is images]
+                return known[0] if known else self._slope(images, labels)
+
+            penalty = PENALTIES[training.penalty](slope, *seen, self.seed_generator)
+        gradients = [
+            # The last bias moves no gradient by an image.
+            gradient if of_penalty is None else gradient + training.penalty_weight * of_penalty
+            for gradient, of_penalty in zip(gradients, penalty_tape.gradient(penalty, variables), strict=True)
+        ]
+        return gradients, by_fake, outputs, losses
+
+    def _losses_and_seeds(self, outputs: list[Any], labels: Any) -> tuple[tuple[Any, Any], list[Any], Any]:
+        """Both losses, the derivatives of the first by both outputs, and of the second by that of fake images."""
+        outputs = [tf.stop_gradient(output) for output in outputs]  # a penalty does not look at the losses
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(outputs)
             d_loss, g_loss = self._both_losses(outputs, labels)
         zero = tf.UnconnectedGradients.ZERO  # of logits that a loss does not look at
-        d_seeds = loss_tape.gradient(d_loss, outputs, unconnected_gradients=zero)
-        g_seed = loss_tape.gradient(g_loss, outputs[1], unconnected_gradients=zero)
-        if self._judges_each_by_one_number():
-            # The derivatives of both losses by a fake image differ only by the factor between their derivatives by its
-            # logit: one way back serves both networks.
-            d_seeds[1] = ops.where(ops.abs(d_seeds[1]) < LEAST_SEED, LEAST_SEED, d_seeds[1])
-            *d_gradients, by_fake = discriminator_tape.gradient(outputs, [*d_variables, fake], d_seeds)
-            by_fake *= ops.reshape(g_seed / d_seeds[1], (-1, 1, 1, 1))
-        else:
-            d_gradients = discriminator_tape.gradient(outputs, d_variables, d_seeds)
-            by_fake = discriminator_tape.gradient(outputs[1], fake, g_seed)
-        g_gradients = generator_tape.gradient(fake, g_variables, by_fake)
-        del discriminator_tape, loss_tape
-        self._apply_to_discriminator(d_gradients, seen, labels)
-        _apply(self.generator_optimizer, g_gradients, g_variables)
-        self._adapt_augmentation(outputs[0])
-        return d_loss, g_loss
+        d_seeds = tape.gradient(d_loss, outputs, unconnected_gradients=zero)
+        return (d_loss, g_loss), d_seeds, tape.gradient(g_loss, outputs[1], unconnected_gradients=zero)
+
+    def _slope(self, images: Any, labels: Any) -> Any:
+        """The gradients of each image's logit by its own pixels."""
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = self._judge(images, labels)[:, :1]
+        return tape.gradient(logits, images)
 
     def _judges_each_by_one_number(self) -> bool:
         # Half precision has too few digits for a ratio: a small derivative would be lost before it is scaled up.
@@ -348,20 +387,6 @@ class GAN(keras.Model):  # type: ignore[misc]
             real, fake = (class_loss(output[:, 1:], labels) for output in outputs)
             d_loss, g_loss = d_loss + real + fake, g_loss + fake
         return d_loss, g_loss
-
-    def _apply_to_discriminator(self, gradients: list[Any], seen: tuple[Any, Any], labels: Any) -> None:
-        training, variables = self.architecture.training, self.discriminator.trainable_variables
-        if training.penalty != "none" and training.penalty_weight:
-            with tf.GradientTape() as tape:
-                penalty = PENALTIES[training.penalty](
-                    lambda images: self._judge(images, labels)[:, :1], *seen, self.seed_generator
-                )
-            gradients = [
-                # The last bias moves no gradient by an image.
-                gradient if of_penalty is None else gradient + training.penalty_weight * of_penalty
-                for gradient, of_penalty in zip(gradients, tape.gradient(penalty, variables), strict=True)
-            ]
-        _apply(self.discriminator_optimizer, gradients, variables)
 
     def _disguise(self, images: Any) -> Any:
         """Images as the discriminator sees them: augmented, and with noise."""
@@ -522,6 +547,18 @@ class GAN(keras.Model):  # type: ignore[misc]
             self.ema_generator.save(path)
         finally:
             self.ema_generator.trainable = False
+
+    def save_discriminator(self, path: str | Path) -> None:
+        """Writes the discriminator as a `.keras` file that loads without tuner_gan."""
+        plain = keras.models.clone_model(self.discriminator, clone_function=_built_in)
+        plain.set_weights(self.discriminator.get_weights())
+        plain.save(path)
+
+
+def _built_in(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer of Keras's own that maps as the given one does."""
+    kind = keras.layers.LeakyReLU if isinstance(layer, FlatLeakyReLU) else type(layer)
+    return kind.from_config(layer.get_config())
 
 
 def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers.Optimizer:
