@@ -79,9 +79,12 @@ def sample_width_rule(
 
 
 def halvings(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Returns lowest, highest and default number of times that a map is halved: 1, 4 and 2 for 28 pixels."""
+    """Returns lowest, highest and default number of times that a map is halved: 1, 4 and 3 for 28 pixels.
+
+    The default leaves 4 x 4 pixels or a little less, where DCGAN starts (Radford et al. 2016, arXiv:1511.06434).
+    """
     side = max(image_shape[:2])
     lowest = max(1, math.ceil(math.log2(side / LARGEST_BASE)))
     # A side of 28 halves four times to 2 pixels when rounded up.
     highest = math.ceil(math.log2(side)) - 1
-    return lowest, highest, max(lowest, math.floor(math.log2(side / 4)))
+    return lowest, highest, max(lowest, math.ceil(math.log2(side / 4)))

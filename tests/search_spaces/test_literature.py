@@ -32,7 +32,7 @@ def test_each_recipe_is_a_point_of_its_own(name: str, shape: tuple[int, int, int
         *("non_saturating", "relativistic", "non_saturating", "hinge", "non_saturating")
     ]
     assert [one.training.penalty for one in found] == ["r1", "r1_r2", "none", "none", "none"]
-    assert [one.training.penalty_weight for one in found[:2]] == [0.3, 0.3]
+    assert [one.training.penalty_weight for one in found[:2]] == [1.0, 0.3]
     normalizations = [one.discriminator.normalization for one in found]
     assert normalizations == ["none", "none", "layer", "spectral", "spectral"]
     assert [one.discriminator.dropout for one in found] == [0.0, 0.0, 0.25, 0.0, 0.0]
@@ -40,7 +40,7 @@ def test_each_recipe_is_a_point_of_its_own(name: str, shape: tuple[int, int, int
 
 def test_widths_of_grey_images() -> None:
     first = architectures(make_space("dcgan", (28, 28, 1)))[0]
-    assert (first.generator.widths, first.discriminator.widths) == ((32, 16), (16, 32))
+    assert (first.generator.widths, first.discriminator.widths) == ((64, 32, 16), (16, 32, 64))
 
 
 def test_a_steered_space_keeps_its_values() -> None:

@@ -73,7 +73,7 @@ def test_the_dense_tutorial_is_the_tutorial() -> None:
         *(
             step
             for channels in (32, 64, 128)
-            for step in (("Conv2D", (channels, 5, 5, 1, 1)), ("LeakyReLU", 0.2), ("MaxPooling2D", (2, 2)))
+            for step in (("Conv2D", (channels, 5, 5, 1, 1)), ("FlatLeakyReLU", 0.2), ("MaxPooling2D", (2, 2)))
         ),
         ("Flatten", None),
         ("Dense", 1),
@@ -100,9 +100,9 @@ def test_the_convolutional_tutorial_is_the_tutorial() -> None:
     ]
     assert _layers(gan.discriminator) == [
         ("Conv2D", (32, 5, 5, 2, 2)),
-        ("LeakyReLU", 0.2),
+        ("FlatLeakyReLU", 0.2),
         ("Conv2D", (32, 5, 5, 2, 2)),
-        ("LeakyReLU", 0.2),
+        ("FlatLeakyReLU", 0.2),
         ("Flatten", None),
         ("Dense", 1),
     ]

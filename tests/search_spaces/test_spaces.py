@@ -156,7 +156,7 @@ def test_ranges_for_grey_images(name: str) -> None:
     assert choices("generator_normalization") == (["batch", "layer", "group", *instance, "none"], "batch")
     assert choices("discriminator_normalization") == (["spectral", "layer", "group", *instance, "none"], "spectral")
     for side in SIDES:
-        assert interval(f"{side}_depth") == (1, 4, 2, "linear")
+        assert interval(f"{side}_depth") == (1, 4, 2 if name == "mlp" else 3, "linear")
         if name == "dcgan":
             assert interval(f"{side}_width") == (8, 64, 32, "log")
             assert interval(f"{side}_width_2") == (16, 128, 64, "log")
@@ -273,6 +273,7 @@ def test_depth_keeps_the_smallest_map_between_2_and_16_pixels(name: str, shape: 
     allowed = [halvings for halvings, side in enumerate(maps) if halvings and 2 <= side <= 16]
     assert (depth.min_value, depth.max_value) == (min(allowed), max(allowed))
     assert depth.default in allowed
+    assert maps[depth.default] in (3, 4)
 
 
 def _assert_no_phantoms(hp: Any) -> None:

@@ -339,25 +339,25 @@ def test_an_unknown_name_is_refused_with_the_closest_and_the_list(method: str) -
 def test_steps_are_chained_and_each_leaves_the_one_before_as_it_is() -> None:
     first = make_space("dcgan", SHAPE)
     assert isinstance(first, Steerable)
-    fixed = first.fix(generator_depth=3)
+    fixed = first.fix(generator_depth=2)
     narrowed = fixed.narrow(generator_lr=(1e-4, 1e-3), batch_size=[64])
     last = narrowed.set_defaults(generator_lr=3e-4)
-    assert declared(first, "generator_depth").default == 2
+    assert declared(first, "generator_depth").default == 3
     assert declared(fixed, "generator_lr").min_value == 5e-5
     assert declared(narrowed, "generator_lr").default == 5e-4
     rate = declared(last, "generator_lr")
     assert (rate.min_value, rate.max_value, rate.default, rate.sampling) == (1e-4, 1e-3, 3e-4, "log")
     assert declared(last, "batch_size").values == [64]
     architecture = last.sample(keras_tuner.HyperParameters())
-    assert (len(architecture.generator.widths), architecture.training.generator_lr) == (3, 3e-4)
+    assert (len(architecture.generator.widths), architecture.training.generator_lr) == (2, 3e-4)
     assert last.base is first
-    assert refusal(lambda: fixed.fix(generator_depth=2)) == (
-        "generator_depth must be 3, at which it is fixed, but got 2."
+    assert refusal(lambda: fixed.fix(generator_depth=3)) == (
+        "generator_depth must be 2, at which it is fixed, but got 3."
     )
     assert "generator_lr must be a number from 0.0001 to 0.001, but got 0.002" in refusal(
         lambda: last.fix(generator_lr=2e-3)
     )
-    assert configs(fixed.fix(generator_depth=3)) == configs(fixed)
+    assert configs(fixed.fix(generator_depth=2)) == configs(fixed)
     assert configs(first.fix()) == configs(first)
 
 
