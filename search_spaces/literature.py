@@ -29,15 +29,14 @@ LITERATURE: tuple[Mapping[str, Value], ...] = (
         "discriminator_normalization": "none",
         "generator_lr": 3e-3,
     },
-    # The relativistic loss with R1 and R2 (R3GAN, Huang et al. 2024, arXiv:2501.05441): better after as many steps,
-    # which take longer.
+    # The relativistic loss with R1 and R2 (R3GAN, Huang et al. 2024, arXiv:2501.05441), which wants a lower rate.
     {
         **NARROW,
         "loss": "relativistic",
         "penalty": "r1_r2",
-        "penalty_gamma": 0.3,
+        "penalty_gamma": 1.0,
         "discriminator_normalization": "none",
-        "generator_lr": 2e-3,
+        "generator_lr": 1e-3,
     },
     # Layer normalisation, which Gulrajani et al. 2017 (arXiv:1704.00028) advise for discriminators, and dropout in them
     # (Odena et al. 2017, arXiv:1610.09585), without a penalty.

@@ -32,7 +32,7 @@ def test_each_recipe_is_a_point_of_its_own(name: str, shape: tuple[int, int, int
         *("non_saturating", "relativistic", "non_saturating", "hinge", "non_saturating")
     ]
     assert [one.training.penalty for one in found] == ["r1", "r1_r2", "none", "none", "none"]
-    assert [one.training.penalty_weight for one in found[:2]] == [1.0, 0.3]
+    assert [one.training.penalty_weight for one in found[:2]] == [1.0, 1.0]
     normalizations = [one.discriminator.normalization for one in found]
     assert normalizations == ["none", "none", "layer", "spectral", "spectral"]
     assert [one.discriminator.dropout for one in found] == [0.0, 0.0, 0.25, 0.0, 0.0]
