@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -20,17 +18,6 @@ class FlatLeakyReLU(layers.LeakyReLU):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Maps a tensor to one of its shape."""
-        return _leaky_relu(inputs, self.negative_slope)
-
-
-def _leaky_relu(x: Any, slope: float) -> Any:
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def forth(x: Any) -> tuple[Any, Callable[[Any], Any]]:
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
-        def back(by_y: Any, x: Any) -> tuple[Any, Callable[[Any], tuple[Any, None]]]:
-            by_x = tf.raw_ops.LeakyReluGrad(gradients=by_y, features=x, alpha=slope)
-            return by_x, lambda by_by_x: (back(by_by_x, x), None)
-
-        return tf.nn.leaky_relu(x, slope), lambda by_y: back(by_y, x)
-
-    return forth(x)
+        # No `tf.custom_gradient`: TensorFlow keeps the graph that one was traced in until the process ends.
+        slopes = ops.cast(ops.where(inputs > 0, 1.0, self.negative_slope), inputs.dtype)
+        return inputs * ops.stop_gradient(slopes)
