@@ -20,6 +20,7 @@ from keras_tuner.src.engine.tuner import maybe_compute_model_size
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.losses import LOSSES
 from tuner_gan.gan.model import GAN
 
@@ -248,6 +249,28 @@ def test_compiled_by_xla_the_step_is_the_same(normalization: Any, loss: Any) -> 
         assert histories[0][name] == pytest.approx(histories[1][name], rel=1e-4)
     for one, other in zip(plain.get_weights(), compiled.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_convolutions_of_images_are_products_under_xla_on_a_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = GANArchitecture(SHAPE, GeneratorSpec("conv", LATENT, (8, 6)), DiscriminatorSpec("conv", (6, 8)))
+    gan = GAN(architecture, seed=0)
+
+    def products() -> list[bool]:
+        return [layer.as_product for layer in gan._flatten_layers() if isinstance(layer, ImageConvolution)]
+
+    gan.compile()
+    assert products() == [False, False]
+    gan._set_xla(True)
+    assert products() == [True, True]
+    gan._set_xla(False)
+    assert products() == [False, False]
+    gan.compile(jit_compile=True)
+    assert products() == [True, True]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+    gan.compile(jit_compile=True)
+    assert products() == [False, False]
+    averaged = {type(layer).__module__.split(".")[0] for layer in gan.ema_generator._flatten_layers()}
+    assert averaged == {"keras"}
 
 
 def test_only_long_trainings_of_what_xla_makes_faster_are_compiled() -> None:

@@ -17,10 +17,12 @@ from tuner_gan.errors import ConfigError
 from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.augmentation import augment
+from tuner_gan.gan.convolutions import ImageConv2D, ImageConv2DTranspose, ImageConvolution
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.gan.precision import SINGLE, default_policy, precision
+from tuner_gan.gan.substitutes import substitute
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images
 
@@ -87,8 +89,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
         with precision(self.dtype_policy):
-            self.generator = build_generator(architecture.generator, shape, classes)
-            self.discriminator = build_discriminator(architecture.discriminator, shape, classes)
+            generator = build_generator(architecture.generator, shape, classes)
+            discriminator = build_discriminator(architecture.discriminator, shape, classes)
+            self.generator = substitute(generator, ImageConv2D, ImageConv2DTranspose)
+            self.discriminator = substitute(discriminator, ImageConv2D, FlatLeakyReLU)
         # It is what is scored and exported, also for machines that are slow in half precision.
         with precision(SINGLE):
             self.ema_generator = build_generator(architecture.generator, shape, classes)
@@ -147,6 +151,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             steps_per_execution=steps_per_execution or max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // (height * width))),
             **kwargs,
         )
+        self._set_xla(self.jit_compile)
         # Weights loaded into an optimizer without variables are dropped with only a warning.
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
@@ -489,6 +494,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         if self.jit_compile != on:
             self.jit_compile = on
             self.train_function = None  # traced for the other
+        for layer in self._flatten_layers():
+            if isinstance(layer, ImageConvolution):
+                layer.as_product = on and not tf.config.list_physical_devices("GPU")
 
     def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
         """One epoch's batches; order and latents follow from the seed and the steps before that epoch alone.
@@ -550,15 +558,11 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def save_discriminator(self, path: str | Path) -> None:
         """Writes the discriminator as a `.keras` file that loads without tuner_gan."""
-        plain = keras.models.clone_model(self.discriminator, clone_function=_built_in)
+        architecture = self.architecture
+        with precision(self.dtype_policy):
+            plain = build_discriminator(architecture.discriminator, architecture.image_shape, architecture.classes)
         plain.set_weights(self.discriminator.get_weights())
         plain.save(path)
-
-
-def _built_in(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A new layer of Keras's own that maps as the given one does."""
-    kind = keras.layers.LeakyReLU if isinstance(layer, FlatLeakyReLU) else type(layer)
-    return kind.from_config(layer.get_config())
 
 
 def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers.Optimizer:

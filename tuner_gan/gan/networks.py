@@ -1,4 +1,4 @@
-"""Specs to functional Keras models; generators of built-in layers only, so that they load without tuner_gan."""
+"""Specs to functional Keras models of built-in layers only, so that they load without tuner_gan."""
 
 from __future__ import annotations
 

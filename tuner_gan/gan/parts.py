@@ -1,4 +1,4 @@
-"""The layers that a network repeats, as its spec wants them; a generator's are built-in, to load without tuner_gan."""
+"""The layers that a network repeats, as its spec wants them; built-in ones, to load without tuner_gan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import layers
 
-from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import DiscriminatorSpec, GeneratorSpec
 
 LEAKY_SLOPE = 0.2
@@ -64,8 +63,7 @@ class Parts:
     def activate(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Applies the spec's activation."""
         if self.spec.activation == "leaky_relu":
-            kind = FlatLeakyReLU if isinstance(self.spec, DiscriminatorSpec) else layers.LeakyReLU
-            return kind(LEAKY_SLOPE)(x)
+            return layers.LeakyReLU(LEAKY_SLOPE)(x)
         if self.spec.activation == "relu":
             return layers.ReLU()(x)
         return layers.Activation(self.spec.activation)(x)

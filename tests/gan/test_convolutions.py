@@ -1,0 +1,150 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from tuner_gan.gan.convolutions import MOST_CHANNELS, ImageConv2D, ImageConv2DTranspose, ImageConvolution
+
+KINDS: list[type[Any]] = [ImageConv2D, ImageConv2DTranspose]
+
+
+def _twins(kind: type[Any], channels: int, filters: int, size: int, stride: int, **more: Any) -> tuple[Any, Any]:
+    """Keras's layer and ours as a product, built with the same random weights."""
+    own = kind.replaced(filters, size, stride, padding="same", bias_initializer="normal", **more)
+    own.build((None, 6, 6, channels))
+    assert kind.can_replace(own)
+    ours = kind.from_config(own.get_config())
+    ours.build((None, 6, 6, channels))
+    ours.set_weights(own.get_weights())
+    ours.as_product = True
+    return own, ours
+
+
+@st.composite
+def _cases(draw: st.DrawFn) -> tuple[type[Any], int, int, int, int]:
+    """A kind of layer, channels, filters, kernel size and stride that it replaces."""
+    kind = draw(st.sampled_from(KINDS))
+    few, any_number = draw(st.integers(1, MOST_CHANNELS)), draw(st.integers(1, 7))
+    size = draw(st.integers(1, 5))
+    stride = draw(st.integers(1, min(size, 3)))
+    if kind is ImageConv2D and (stride > 1 or draw(st.booleans())):
+        return kind, few, any_number, size, stride
+    return kind, any_number, few, size, stride
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=_cases(), height=st.integers(1, 9), width=st.integers(1, 9), use_bias=st.booleans())
+def test_a_product_is_keras_s_convolution(
+    case: tuple[type[Any], int, int, int, int], height: int, width: int, use_bias: bool
+) -> None:
+    kind, channels, filters, size, stride = case
+    own, ours = _twins(kind, channels, filters, size, stride, use_bias=use_bias, activation="tanh")
+    x = np.random.default_rng(0).normal(size=(2, height, width, channels)).astype(np.float32)
+    expected = own(x)
+    assert ours(x).shape == expected.shape
+    np.testing.assert_allclose(ours(x), expected, atol=1e-5)
+
+
+def _derivatives(layer: Any, x: Any) -> list[Any]:
+    """The output, its derivatives, and those of the derivative by the input, as a penalty takes them."""
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = layer(x) ** 3
+        by_x = inner.gradient(y, x)
+        squares = tf.reduce_sum(by_x**2)
+    return [y, by_x, *outer.gradient(squares, [x, *layer.trainable_variables])]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "channels", "filters", "size", "stride"),
+    [
+        (ImageConv2D, 1, 5, 4, 2),
+        (ImageConv2D, 3, 5, 3, 1),
+        (ImageConv2D, 5, 1, 3, 1),
+        (ImageConv2D, 5, 3, 4, 1),
+        (ImageConv2DTranspose, 5, 1, 4, 2),
+        (ImageConv2DTranspose, 5, 3, 5, 2),
+    ],
+)
+def test_its_derivatives_are_keras_s(
+    kind: type[Any], channels: int, filters: int, size: int, stride: int, compiled: bool
+) -> None:
+    own, ours = _twins(kind, channels, filters, size, stride)
+    x = tf.constant(np.random.default_rng(1).normal(size=(3, 7, 6, channels)), tf.float32)
+    found = tf.function(lambda: _derivatives(ours, x), jit_compile=compiled)()
+    for one, other in zip(found, _derivatives(own, x), strict=True):
+        scale = float(np.abs(other).max())
+        assert scale > 0
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_keras_s_own_until_it_is_told_otherwise(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    operation = "call" if kind is ImageConv2DTranspose else "convolution_op"
+    original = getattr(kind.replaced, operation)
+
+    def watched(*args: Any) -> Any:
+        calls.append(args)
+        return original(*args)
+
+    monkeypatch.setattr(kind.replaced, operation, watched)
+    _, ours = _twins(kind, 2, 3, 3, 2)
+    x = np.ones((1, 4, 4, 2), np.float32)
+    as_product = ours(x)
+    assert not calls
+    ours.as_product = False
+    np.testing.assert_allclose(ours(x), as_product, atol=1e-6)
+    assert len(calls) == 1
+    fresh = kind.from_config(ours.get_config())
+    assert isinstance(fresh, ImageConvolution)
+    assert not fresh.as_product
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_half_precision_it_is_keras_s(kind: type[Any]) -> None:
+    own, ours = _twins(kind, 2, 3, 4, 2, dtype="mixed_bfloat16")
+    x = np.random.default_rng(2).normal(size=(2, 6, 6, 2)).astype(np.float32)
+    expected = own(x)
+    assert ours(x).dtype == expected.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(ours(x), tf.float32), tf.cast(expected, tf.float32), atol=0.05)
+
+
+def _built(layer: layers.Layer, channels: int) -> layers.Layer:
+    layer.build((None, 8, 8, channels))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels"),
+    [
+        (lambda: layers.Conv2D(5, 4, 2, padding="same"), 5),
+        (lambda: layers.Conv2D(3, 4, 2, padding="same"), 5),
+        (lambda: layers.Conv2D(5, 3, padding="valid"), 1),
+        (lambda: layers.Conv2D(5, (3, 4), padding="same"), 1),
+        (lambda: layers.Conv2D(5, 2, 3, padding="same"), 1),
+        (lambda: layers.Conv2D(5, 3, padding="same", dilation_rate=2), 1),
+        (lambda: layers.Conv2D(4, 3, padding="same", groups=2), 2),
+        (lambda: layers.Conv2D(4, 3, padding="same", data_format="channels_first"), 8),
+        (lambda: layers.Conv2DTranspose(5, 4, 2, padding="same"), 1),
+        (lambda: layers.Conv2DTranspose(1, 4, 2, padding="same", output_padding=1), 1),
+        (lambda: layers.Conv2DTranspose(1, 4, 2), 1),
+        (lambda: layers.Dense(3), 1),
+    ],
+)
+def test_other_layers_are_not_replaced(layer: Any, channels: int) -> None:
+    assert not any(kind.can_replace(_built(layer(), channels)) for kind in KINDS)
+
+
+def test_it_is_saved_like_any_layer() -> None:
+    for kind in KINDS:
+        model = keras.Sequential([keras.Input((4, 4, 1)), kind(2, 4, 2, padding="same")])
+        assert type(keras.Sequential.from_config(model.get_config()).layers[0]) is kind
