@@ -9,6 +9,7 @@ from keras import layers
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.model import GAN
+from tuner_gan.gan.networks import build_discriminator
 from tuner_gan.search_spaces.presets import PRESETS, preset
 
 SHAPES = [(28, 28, 1), (8, 8, 1), (32, 32, 3), (9, 13, 3)]
@@ -56,8 +57,8 @@ def _layers(network: keras.Model) -> list[tuple[str, object]]:
 
 def test_the_dense_tutorial_is_the_tutorial() -> None:
     gan = GAN(preset("tutorial_dense", (28, 28, 1)), seed=0)
-    assert gan.generator.input_shape == (None, 100)
-    assert _layers(gan.generator) == [
+    assert gan.ema_generator.input_shape == (None, 100)
+    assert _layers(gan.ema_generator) == [
         ("Dense", 256),
         ("BatchNormalization", None),
         ("LeakyReLU", 0.2),
@@ -68,12 +69,12 @@ def test_the_dense_tutorial_is_the_tutorial() -> None:
         ("Reshape", (28, 28, 1)),
         ("Activation", None),
     ]
-    assert gan.generator.layers[-1].activation is keras.activations.tanh
-    assert _layers(gan.discriminator) == [
+    assert gan.ema_generator.layers[-1].activation is keras.activations.tanh
+    assert _layers(build_discriminator(gan.architecture.discriminator, (28, 28, 1))) == [
         *(
             step
             for channels in (32, 64, 128)
-            for step in (("Conv2D", (channels, 5, 5, 1, 1)), ("FlatLeakyReLU", 0.2), ("MaxPooling2D", (2, 2)))
+            for step in (("Conv2D", (channels, 5, 5, 1, 1)), ("LeakyReLU", 0.2), ("MaxPooling2D", (2, 2)))
         ),
         ("Flatten", None),
         ("Dense", 1),
@@ -85,8 +86,8 @@ def test_the_dense_tutorial_is_the_tutorial() -> None:
 
 def test_the_convolutional_tutorial_is_the_tutorial() -> None:
     gan = GAN(preset("tutorial_conv", (28, 28, 1)), seed=0)
-    assert gan.generator.input_shape == (None, 100)
-    assert _layers(gan.generator) == [
+    assert gan.ema_generator.input_shape == (None, 100)
+    assert _layers(gan.ema_generator) == [
         ("Dense", 512),
         ("Reshape", (4, 4, 32)),
         ("ReLU", None),
@@ -98,11 +99,11 @@ def test_the_convolutional_tutorial_is_the_tutorial() -> None:
         ("Cropping2D", None),
         ("Activation", None),
     ]
-    assert _layers(gan.discriminator) == [
+    assert _layers(build_discriminator(gan.architecture.discriminator, (28, 28, 1))) == [
         ("Conv2D", (32, 5, 5, 2, 2)),
-        ("FlatLeakyReLU", 0.2),
+        ("LeakyReLU", 0.2),
         ("Conv2D", (32, 5, 5, 2, 2)),
-        ("FlatLeakyReLU", 0.2),
+        ("LeakyReLU", 0.2),
         ("Flatten", None),
         ("Dense", 1),
     ]
@@ -117,7 +118,7 @@ def test_the_convolutional_tutorial_is_the_tutorial() -> None:
 def test_the_convolutional_tutorial_doubles_up_to_other_images(
     shape: tuple[int, int, int], base: tuple[int, int], doublings: int
 ) -> None:
-    found = _layers(GAN(preset("tutorial_conv", shape), seed=0).generator)
+    found = _layers(GAN(preset("tutorial_conv", shape), seed=0).ema_generator)
     assert ("Reshape", (*base, 32)) in found
     assert [kind for kind, _ in found].count("Conv2DTranspose") == doublings
 
