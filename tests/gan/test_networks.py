@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from keras import layers
 
+from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import (
     ACTIVATIONS,
     DISCRIMINATOR_NORMALIZATIONS,
@@ -20,6 +21,7 @@ from tuner_gan.gan.architecture import (
     GANArchitecture,
     GeneratorSpec,
 )
+from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.model import GAN
 from tuner_gan.gan.networks import build_discriminator, build_generator
 
@@ -384,3 +386,24 @@ def test_a_saved_generator_loads_without_tuner_gan(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     for name in specs:
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.loaded.npy"), np.load(tmp_path / f"{name}.npy"))
+
+
+@pytest.mark.parametrize("family", ["conv", "resnet", "sndcgan"])
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
+def test_networks_for_training_map_alike(family: str, upsampling: Any) -> None:
+    """Their layers of images, and no others, are tuner_gan's own."""
+    shape = (8, 8, 3)
+    specs = GeneratorSpec(family, 5, (8, 6), upsampling=upsampling), DiscriminatorSpec(family, (6, 8))
+    inputs = _latents(4, 5), _images(4, shape)
+    for build, spec, x in zip((build_generator, build_discriminator), specs, inputs, strict=True):
+        plain, training = build(spec, shape), build(spec, shape, for_training=True)  # type: ignore[operator]
+        training.set_weights(plain.get_weights())
+        np.testing.assert_array_equal(training(x), plain(x))
+        kinds = [type(layer) for layer in training.layers]
+        own = [kind for kind in kinds if kind.__module__.startswith("tuner_gan")]
+        of_images = [kind for kind in own if issubclass(kind, ImageConvolution)]
+        assert len(of_images) == (2 if (family, build) == ("resnet", build_discriminator) else 1)
+        flat = [kind for kind in own if kind is FlatLeakyReLU]
+        assert len(of_images) + len(flat) == len(own)
+        assert bool(flat) == (build is build_discriminator)
+        assert all(type(layer).__module__.startswith("keras.") for layer in plain.layers)

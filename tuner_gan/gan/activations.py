@@ -16,11 +16,6 @@ class FlatLeakyReLU(layers.LeakyReLU):  # type: ignore[misc]
     sends them back through all the layers before it, which takes a tenth of a training step.
     """
 
-    @classmethod
-    def can_replace(cls, layer: layers.Layer) -> bool:
-        """Tells whether a layer is Keras's LeakyReLU."""
-        return type(layer) is layers.LeakyReLU
-
     def call(self, inputs: Any) -> Any:
         """Maps a tensor to one of its shape."""
         # No `tf.custom_gradient`: TensorFlow keeps the graph that one was traced in until the process ends.

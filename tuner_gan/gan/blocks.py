@@ -93,7 +93,7 @@ class SNDCGANBlock(Block):
 
     def up(self, x: keras.KerasTensor, width: int, parts: Parts) -> keras.KerasTensor:
         """One transposed convolution of stride 2."""
-        return parts.constrain(layers.Conv2DTranspose(width, 4, strides=2, padding="same"))(x)
+        return parts.convolve_up(x, width, 4)
 
     def down(self, x: keras.KerasTensor, width: int, parts: Parts) -> keras.KerasTensor:
         """Looks at full resolution before it halves the map."""

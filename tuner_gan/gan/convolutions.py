@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -15,38 +15,28 @@ class ImageConvolution:
     """What `ImageConv2D` and `ImageConv2DTranspose` share.
 
     Attributes:
-        as_product: whether to compute a matrix product; otherwise the layer is Keras's own. To be set before the layer
-            is traced: products are faster under XLA on a CPU only.
+        as_product: whether to compute a matrix product where one is known here: with padding "same", a square kernel, and
+            neither dilation nor groups. Otherwise the layer is Keras's own. To be set before the layer is traced:
+            products are faster under XLA on a CPU only.
     """
 
-    replaced: ClassVar[type[layers.Layer]]
     as_product: bool = False
 
-    @classmethod
-    def can_replace(cls, layer: layers.Layer) -> bool:
-        """Tells whether a built layer of Keras's own maps from or to an image in a way that is known here."""
-        return type(layer) is cls.replaced and _is_square(layer) and cls._has_few_channels(layer)
-
-    @staticmethod
-    def _has_few_channels(layer: Any) -> bool:
-        raise NotImplementedError
+    def _is_product(self) -> bool:
+        layer: Any = self
+        is_square = len({*layer.kernel_size}) == len({*layer.strides}) == 1
+        is_plain = {*layer.dilation_rate} == {1} and getattr(layer, "groups", 1) == 1
+        is_padded = layer.padding == "same" and getattr(layer, "output_padding", None) is None
+        return self.as_product and is_square and is_plain and is_padded and layer.data_format == "channels_last"
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
 class ImageConv2D(ImageConvolution, layers.Conv2D):  # type: ignore[misc]
-    """Keras's Conv2D of a few input channels, or of a few filters and no stride."""
-
-    replaced = layers.Conv2D
-
-    @staticmethod
-    def _has_few_channels(layer: Any) -> bool:
-        return bool(
-            layer.kernel.shape[2] <= MOST_CHANNELS or (layer.filters <= MOST_CHANNELS and layer.strides == (1, 1))
-        )
+    """Keras's Conv2D, of a few input channels, or of a few filters and no stride."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Maps [N, H, W, C] to [N, ceil(H / stride), ceil(W / stride), filters]."""
-        if not self.as_product:
+        if not self._is_product():
             return super().convolution_op(inputs, kernel)
         kernel = ops.cast(kernel, inputs.dtype)
         height, width, channels = inputs.shape[1:]
@@ -69,17 +59,11 @@ class ImageConv2D(ImageConvolution, layers.Conv2D):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
 class ImageConv2DTranspose(ImageConvolution, layers.Conv2DTranspose):  # type: ignore[misc]
-    """Keras's Conv2DTranspose of a few filters."""
-
-    replaced = layers.Conv2DTranspose
-
-    @staticmethod
-    def _has_few_channels(layer: Any) -> bool:
-        return bool(layer.filters <= MOST_CHANNELS)
+    """Keras's Conv2DTranspose, of a few filters."""
 
     def call(self, inputs: Any) -> Any:
         """Maps [N, H, W, C] to [N, H * stride, W * stride, filters]."""
-        if not self.as_product:
+        if not self._is_product():
             return super().call(inputs)
         size, stride, filters = self.kernel_size[0], self.strides[0], self.filters
         blocks = _spread(inputs, _in_blocks(ops.cast(self.kernel, inputs.dtype), stride))
@@ -92,14 +76,6 @@ class ImageConv2DTranspose(ImageConvolution, layers.Conv2DTranspose):  # type: i
         if self.use_bias:
             images = images + ops.cast(self.bias, images.dtype)
         return images if self.activation is None else self.activation(images)
-
-
-def _is_square(layer: Any) -> bool:
-    """Tells whether a convolution is one that networks here have; Keras has more kinds."""
-    is_alike = len({*layer.kernel_size}) == len({*layer.strides}) == 1 and layer.kernel_size[0] >= layer.strides[0]
-    is_plain = layer.padding == "same" and {*layer.dilation_rate} == {1} and getattr(layer, "groups", 1) == 1
-    is_last = layer.data_format == "channels_last" and getattr(layer, "output_padding", None) is None
-    return bool(is_alike and is_plain and is_last)
 
 
 def _padding(side: int, size: int, stride: int) -> tuple[int, int]:

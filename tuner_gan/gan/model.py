@@ -14,15 +14,13 @@ import tensorflow as tf
 from keras import ops
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.augmentation import augment
-from tuner_gan.gan.convolutions import ImageConv2D, ImageConv2DTranspose, ImageConvolution
+from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.gan.precision import SINGLE, default_policy, precision
-from tuner_gan.gan.substitutes import substitute
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images
 
@@ -89,10 +87,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
         with precision(self.dtype_policy):
-            generator = build_generator(architecture.generator, shape, classes)
-            discriminator = build_discriminator(architecture.discriminator, shape, classes)
-            self.generator = substitute(generator, ImageConv2D, ImageConv2DTranspose)
-            self.discriminator = substitute(discriminator, ImageConv2D, FlatLeakyReLU)
+            self.generator = build_generator(architecture.generator, shape, classes, for_training=True)
+            self.discriminator = build_discriminator(architecture.discriminator, shape, classes, for_training=True)
         # It is what is scored and exported, also for machines that are slow in half precision.
         with precision(SINGLE):
             self.ema_generator = build_generator(architecture.generator, shape, classes)

@@ -1,4 +1,4 @@
-"""Specs to functional Keras models of built-in layers only, so that they load without tuner_gan."""
+"""Specs to functional Keras models."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ MOST_ATTENDED = 16 * 16
 """Pixels of the largest map that self-attention is put on: its cost grows with their square."""
 
 
-def build_generator(spec: GeneratorSpec, image_shape: tuple[int, int, int], classes: int = 0) -> keras.Model:
+def build_generator(
+    spec: GeneratorSpec, image_shape: tuple[int, int, int], classes: int = 0, *, for_training: bool = False
+) -> keras.Model:
     """Builds a generator.
 
     Args:
         spec: its layers.
         image_shape: height, width and channels of the images it makes, exactly.
         classes: of a conditional generator; 0 for none.
+        for_training: whether some layers are tuner_gan's own, which train faster and map alike; otherwise all are
+            Keras's, so that the model loads without tuner_gan. The weights fit both.
 
     Returns:
         A functional model from float32 latents [N, latent_dim] to float32 images [N, H, W, C] in [-1, 1]; a conditional
@@ -36,7 +40,7 @@ def build_generator(spec: GeneratorSpec, image_shape: tuple[int, int, int], clas
         ConfigError: the family is unknown.
     """
     latents = keras.Input((spec.latent_dim,), name="latents")
-    inputs, x, parts = latents, latents, Parts(spec)
+    inputs, x, parts = latents, latents, Parts(spec, for_training=for_training)
     if classes:
         labels = keras.Input((), dtype="int32", name="labels")
         inputs = [latents, labels]
@@ -44,7 +48,7 @@ def build_generator(spec: GeneratorSpec, image_shape: tuple[int, int, int], clas
             embedding = layers.Embedding(classes, CLASS_DIM, keras.initializers.RandomNormal(stddev=CLASS_STD))
             x = layers.Concatenate()([x, embedding(labels)])
         else:
-            parts = Parts(spec, labels, classes)
+            parts = Parts(spec, labels, classes, for_training=for_training)
     images = (
         _dense_images(spec, parts, x, image_shape)
         if spec.family == "dense"
@@ -98,7 +102,7 @@ def _double(
 ) -> keras.KerasTensor:
     if spec.upsampling == "nearest":
         return parts.convolve(layers.UpSampling2D()(x), filters, spec.kernel_size, use_bias=bias)
-    return layers.Conv2DTranspose(filters, spec.kernel_size, strides=2, padding="same", use_bias=bias)(x)
+    return parts.convolve_up(x, filters, spec.kernel_size, use_bias=bias)
 
 
 def _block_images(
@@ -117,13 +121,16 @@ def _block_images(
     return _crop(parts.convolve(x, image_shape[2], 3), image_shape)
 
 
-def build_discriminator(spec: DiscriminatorSpec, image_shape: tuple[int, int, int], classes: int = 0) -> keras.Model:
+def build_discriminator(
+    spec: DiscriminatorSpec, image_shape: tuple[int, int, int], classes: int = 0, *, for_training: bool = False
+) -> keras.Model:
     """Builds a discriminator.
 
     Args:
         spec: its layers.
         image_shape: height, width and channels of the images it judges.
         classes: of a conditional discriminator; 0 for none.
+        for_training: as for `build_generator`.
 
     Returns:
         A functional model from float32 images [N, H, W, C] in [-1, 1] to float32 logits [N, 1], positive for real. A
@@ -134,7 +141,7 @@ def build_discriminator(spec: DiscriminatorSpec, image_shape: tuple[int, int, in
         ConfigError: the family is unknown.
     """
     images = keras.Input(image_shape, name="images")
-    parts = Parts(spec)
+    parts = Parts(spec, for_training=for_training)
     x = (
         _dense_features(spec, parts, images)
         if spec.family == "dense"

@@ -1,4 +1,4 @@
-"""The layers that a network repeats, as its spec wants them; built-in ones, to load without tuner_gan."""
+"""The layers that a network repeats, as its spec wants them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
+from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import DiscriminatorSpec, GeneratorSpec
+from tuner_gan.gan.convolutions import MOST_CHANNELS, ImageConv2D, ImageConv2DTranspose
 
 LEAKY_SLOPE = 0.2
 """Slope of LeakyReLU below zero, as in DCGAN (arXiv:1511.06434)."""
@@ -24,12 +26,19 @@ class Parts:
         spec: of the generator or of the discriminator.
         labels: classes, int32 [N], that every normalisation is scaled and shifted by; None for none.
         classes: their number.
+        for_training: whether to make layers that train faster than Keras's own, which are saved and exported.
     """
 
     def __init__(
-        self, spec: GeneratorSpec | DiscriminatorSpec, labels: keras.KerasTensor | None = None, classes: int = 0
+        self,
+        spec: GeneratorSpec | DiscriminatorSpec,
+        labels: keras.KerasTensor | None = None,
+        classes: int = 0,
+        *,
+        for_training: bool = False,
     ) -> None:
         self.spec = spec
+        self._for_training = for_training
         self._labels = labels
         self._classes = classes
 
@@ -63,7 +72,8 @@ class Parts:
     def activate(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Applies the spec's activation."""
         if self.spec.activation == "leaky_relu":
-            return layers.LeakyReLU(LEAKY_SLOPE)(x)
+            is_flat = self._for_training and isinstance(self.spec, DiscriminatorSpec)
+            return (FlatLeakyReLU if is_flat else layers.LeakyReLU)(LEAKY_SLOPE)(x)
         if self.spec.activation == "relu":
             return layers.ReLU()(x)
         return layers.Activation(self.spec.activation)(x)
@@ -80,7 +90,15 @@ class Parts:
         self, x: keras.KerasTensor, filters: int, kernel_size: int, strides: int = 1, **settings: Any
     ) -> keras.KerasTensor:
         """A convolution on a map [N, H, W, C]; a stride of 2 halves the map, rounded up."""
-        return self.constrain(layers.Conv2D(filters, kernel_size, strides, padding="same", **settings))(x)
+        is_of_image = x.shape[-1] <= MOST_CHANNELS or (filters <= MOST_CHANNELS and strides == 1)
+        kind = ImageConv2D if self._for_training and is_of_image else layers.Conv2D
+        return self.constrain(kind(filters, kernel_size, strides, padding="same", **settings))(x)
+
+    def convolve_up(self, x: keras.KerasTensor, filters: int, kernel_size: int, **settings: Any) -> keras.KerasTensor:
+        """A transposed convolution that doubles a map [N, H, W, C]."""
+        is_of_image = filters <= MOST_CHANNELS
+        kind = ImageConv2DTranspose if self._for_training and is_of_image else layers.Conv2DTranspose
+        return self.constrain(kind(filters, kernel_size, strides=2, padding="same", **settings))(x)
 
     def drop(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Drops features in training, where the spec wants it."""
