@@ -15,8 +15,8 @@ class ImageConvolution:
     """What `ImageConv2D` and `ImageConv2DTranspose` share.
 
     Attributes:
-        as_product: whether to compute a matrix product where one is known here: with padding "same", a square kernel, and
-            neither dilation nor groups. Otherwise the layer is Keras's own. To be set before the layer is traced:
+        as_product: whether to compute a matrix product where one is known here: with padding "same", a square kernel,
+            and neither dilation nor groups. Otherwise the layer is Keras's own. To be set before the layer is traced:
             products are faster under XLA on a CPU only.
     """
 
