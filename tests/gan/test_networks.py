@@ -399,11 +399,11 @@ def test_networks_for_training_map_alike(family: str, upsampling: Any) -> None:
         plain, training = build(spec, shape), build(spec, shape, for_training=True)  # type: ignore[operator]
         training.set_weights(plain.get_weights())
         np.testing.assert_array_equal(training(x), plain(x))
-        kinds = [type(layer) for layer in training.layers]
+        kinds = [type(layer) for layer in training._flatten_layers()]
         own = [kind for kind in kinds if kind.__module__.startswith("tuner_gan")]
         of_images = [kind for kind in own if issubclass(kind, ImageConvolution)]
         assert len(of_images) == (2 if (family, build) == ("resnet", build_discriminator) else 1)
         flat = [kind for kind in own if kind is FlatLeakyReLU]
         assert len(of_images) + len(flat) == len(own)
         assert bool(flat) == (build is build_discriminator)
-        assert all(type(layer).__module__.startswith("keras.") for layer in plain.layers)
+        assert all(type(layer).__module__.startswith("keras.") for layer in plain._flatten_layers())
