@@ -90,7 +90,8 @@ class Parts:
         self, x: keras.KerasTensor, filters: int, kernel_size: int, strides: int = 1, **settings: Any
     ) -> keras.KerasTensor:
         """A convolution on a map [N, H, W, C]; a stride of 2 halves the map, rounded up."""
-        is_of_image = x.shape[-1] <= MOST_CHANNELS or (filters <= MOST_CHANNELS and strides == 1)
+        # From an image only where it halves: at full resolution a product is no faster, and its patches take memory.
+        is_of_image = (filters if strides == 1 else x.shape[-1]) <= MOST_CHANNELS
         kind = ImageConv2D if self._for_training and is_of_image else layers.Conv2D
         return self.constrain(kind(filters, kernel_size, strides, padding="same", **settings))(x)
 
