@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from derivatives import penalty_derivatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -17,12 +18,17 @@ OWN: dict[Any, type[Any]] = {ImageConv2D: layers.Conv2D, ImageConv2DTranspose: l
 def _twins(kind: type[Any], channels: int, filters: int, size: int, stride: int, **more: Any) -> tuple[Any, Any]:
     """Keras's layer and ours as a product, built with the same random weights."""
     own = OWN[kind](filters, size, stride, padding="same", bias_initializer="normal", **more)
+    return own, _as_product(kind, own, channels)
+
+
+def _as_product(kind: type[Any], own: Any, channels: int) -> Any:
+    """Ours in place of a layer of Keras's, which is built here, with its weights."""
     own.build((None, 6, 6, channels))
     ours = kind.from_config(own.get_config())
     ours.build((None, 6, 6, channels))
     ours.set_weights(own.get_weights())
     ours.as_product = True
-    return own, ours
+    return ours
 
 
 @st.composite
@@ -49,18 +55,6 @@ def test_a_product_is_keras_s_convolution(
     np.testing.assert_allclose(ours(x), expected, atol=1e-5)
 
 
-def _derivatives(layer: Any, x: Any) -> list[Any]:
-    """The output, its derivatives, and those of the derivative by the input, as a penalty takes them."""
-    with tf.GradientTape() as outer:
-        outer.watch(x)
-        with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = layer(x) ** 3
-        by_x = inner.gradient(y, x)
-        squares = tf.reduce_sum(by_x**2)
-    return [y, by_x, *outer.gradient(squares, [x, *layer.trainable_variables])]
-
-
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     ("kind", "channels", "filters", "size", "stride"),
@@ -78,8 +72,9 @@ def test_its_derivatives_are_keras_s(
 ) -> None:
     own, ours = _twins(kind, channels, filters, size, stride)
     x = tf.constant(np.random.default_rng(1).normal(size=(3, 7, 6, channels)), tf.float32)
-    found = tf.function(lambda: _derivatives(ours, x), jit_compile=compiled)()
-    for one, other in zip(found, _derivatives(own, x), strict=True):
+    found = tf.function(lambda: penalty_derivatives(ours, x, ours.trainable_variables), jit_compile=compiled)()
+    expected = penalty_derivatives(own, x, own.trainable_variables)
+    for one, other in zip(found, expected, strict=True):
         scale = float(np.abs(other).max())
         assert scale > 0
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * scale)
@@ -131,11 +126,7 @@ def test_in_half_precision_it_is_keras_s(kind: type[Any]) -> None:
 )
 def test_where_no_product_is_known_it_is_keras_s_own(kind: type[Any], settings: dict[str, Any]) -> None:
     own = OWN[kind](2, **settings)
-    own.build((None, 6, 6, 2))
-    ours = kind.from_config(own.get_config())
-    ours.build((None, 6, 6, 2))
-    ours.set_weights(own.get_weights())
-    ours.as_product = True
+    ours = _as_product(kind, own, 2)
     x = np.random.default_rng(3).normal(size=(2, 6, 6, 2)).astype(np.float32)
     np.testing.assert_array_equal(ours(x), own(x))
 

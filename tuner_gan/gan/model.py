@@ -490,9 +490,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         if self.jit_compile != on:
             self.jit_compile = on
             self.train_function = None  # traced for the other
+        as_product = on and not tf.config.list_physical_devices("GPU")
         for layer in self._flatten_layers():
             if isinstance(layer, ImageConvolution):
-                layer.as_product = on and not tf.config.list_physical_devices("GPU")
+                layer.as_product = as_product
 
     def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
         """One epoch's batches; order and latents follow from the seed and the steps before that epoch alone.
