@@ -57,7 +57,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, nargs="+", default=[120, 300, 600])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sides", nargs="+", choices=(OURS, *PEERS), default=[OURS, *PEERS])
     parser.add_argument("--workers", type=int, help="of ours, as tuner-gan search --workers")
     options = parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> None:
     heads = " | ".join(f"{seconds} s" for seconds in times)
     print(f"| side | seed | {heads} | ended after, s |\n|---|---|{'---|' * len(times)}---|", flush=True)
     scores: dict[str, list[Scores]] = {side: [] for side in options.sides}
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for side in options.sides:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
