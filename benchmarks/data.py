@@ -1,11 +1,12 @@
-"""Measures how long a large data set takes to load and split, and the memory that this takes.
+"""Measures how long a large data set takes to load and split, and the memory that this takes, alone and in workers.
 
     python benchmarks/data.py
 
 prints a Markdown table. It writes a million random images of 28 x 28 pixels to a temporary folder, loads them in a
-process of their own, and removes them: 0.8 GB for each kind of file, one at a time, and as much memory. The file was
-just written, so that the disk is not measured. Private memory is what only that process has (RssAnon; Linux only); the
-peak has the pages of the mapped file in it, which processes share and which the system takes back when it needs them.
+process of their own, and removes them: 0.8 GB for each kind of file, one at a time, as much for the files that workers
+share, and as much memory. The files were just written, so that the disk is not measured. Private memory is what only
+that process has (RssAnon; Linux only); the peak has the pages of the mapped file in it, which processes share and which
+the system takes back when it needs them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from tuner_gan import datasets
+from tuner_gan.search.shared_data import SharedData, map_splits
 
 MIB = 2**20
 
@@ -31,21 +33,32 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--suffixes", nargs="+", choices=(".npy", ".npz"), default=(".npy", ".npz"))
     parser.add_argument("--load", help="load this file, and print only what that took, as JSON")
+    parser.add_argument("--map", help="map what is in this folder, and print only what that took, as JSON")
     options = parser.parse_args()
-    if options.load:
-        print(json.dumps(_measure(options.load)))
+    if options.load or options.map:
+        print(json.dumps(_measure_load(options.load) if options.load else _measure_map(options.map)))
         return
-    print("| file | images, MiB | load, s | split, s | private after load, MiB | after split, MiB | peak, MiB |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| file | images, MiB | load, s | split, s | private after load, MiB | after split, MiB | peak, MiB "
+        "| write for workers, s | a worker: map, s | private, MiB |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for suffix in options.suffixes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"images{suffix}"
             size = _write(path, options.images)
-            command = [sys.executable, __file__, "--load", str(path)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found = _run("--load", str(path))
         seconds = f"{found['load_s']:.2f} | {found['split_s']:.2f}"
         memory = " | ".join(f"{found[name] / MIB:.0f}" for name in ("loaded", "split", "peak"))
-        print(f"| `{suffix}` | {size / MIB:.0f} | {seconds} | {memory} |", flush=True)
+        workers = f"{found['write_s']:.2f} | {found['map_s']:.2f} | {found['mapped'] / MIB:.0f}"
+        print(f"| `{suffix}` | {size / MIB:.0f} | {seconds} | {memory} | {workers} |", flush=True)
+
+
+def _run(*arguments: str) -> dict[str, float]:
+    """Measures in a process of its own."""
+    command = [sys.executable, __file__, *arguments]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return found
 
 
 def _write(path: Path, count: int) -> int:
@@ -58,7 +71,7 @@ def _write(path: Path, count: int) -> int:
     return images.nbytes
 
 
-def _measure(path: str) -> dict[str, float]:
+def _measure_load(path: str) -> dict[str, float]:
     """Seconds, and bytes beyond what the process has before it loads anything."""
     before = _bytes("RssAnon")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak of the imports
@@ -71,14 +84,31 @@ def _measure(path: str) -> dict[str, float]:
     ended = time.perf_counter()
     del data  # as a search does
     split_bytes = _bytes("RssAnon") - before
+    peak = _bytes("VmHWM") - peak_before
     assert len(splits.train) > len(splits.reference)
+    writing = time.perf_counter()
+    with SharedData(splits, Path(path).parent) as folder:
+        written = time.perf_counter()
+        found = _run("--map", str(folder))
     return {
         "load_s": loaded - started,
         "split_s": ended - loaded,
         "loaded": loaded_bytes,
         "split": split_bytes,
-        "peak": _bytes("VmHWM") - peak_before,
+        "peak": peak,
+        "write_s": written - writing,
+        **found,
     }
+
+
+def _measure_map(folder: str) -> dict[str, float]:
+    """Seconds and private bytes of a worker that maps what was written and reads all of it, as training does."""
+    before = _bytes("RssAnon")
+    started = time.perf_counter()
+    splits = map_splits(Path(folder))
+    seconds = time.perf_counter() - started
+    assert splits.train.fingerprint != splits.reference.fingerprint
+    return {"map_s": seconds, "mapped": _bytes("RssAnon") - before}
 
 
 def _bytes(field: str) -> int:

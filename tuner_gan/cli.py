@@ -286,7 +286,8 @@ def _search(options: argparse.Namespace) -> int:
         def search() -> None:
             tuner.search(data.train, **_limits(config), spent=time.monotonic() - started)
     else:
-        started, search = _make_workers(config)
+        started, search = _make_workers(config, data, console)
+        del data  # the workers have it
     return _show_results(config.folder, console, _run_search(search, _live_view(config, console, started), console))
 
 
@@ -309,13 +310,14 @@ def _load_data(config: SearchConfig) -> Any:
 def _worker(options: argparse.Namespace) -> int:
     """One worker of a search, as `WorkerPool` starts it."""
     started = time.monotonic()
+    from tuner_gan.search.shared_data import map_splits
     from tuner_gan.search.workers import TASK, WORN_OUT, WorkerTask, end_with_parent
 
     if TASK not in os.environ:
         raise ConfigError("Workers are started by tuner-gan search --workers N: run that.")
     end_with_parent()
     task = WorkerTask.from_json(os.environ[TASK])
-    data = _load_data(task.config)
+    data = map_splits(Path(task.data))
     tuner = _make_tuner(task.config, data, _console(), task.name)
     tuner.search(data.train, **_limits(task.config), spent=task.spent + time.monotonic() - started)
     return WORN_OUT if tuner.worn_out else 0
@@ -395,13 +397,14 @@ def _describe_quality(quality: QualityEvaluator) -> str:
     )
 
 
-def _make_workers(config: SearchConfig) -> tuple[float, Callable[[], None]]:
-    """Makes what searches with several processes.
+def _make_workers(config: SearchConfig, data: Any, console: Console) -> tuple[float, Callable[[], None]]:
+    """Makes what searches with several processes, of which none but the workers keeps the images.
 
     Returns:
         `time.monotonic()` at which the search began, earlier runs in the folder counted, and what runs it.
     """
     from tuner_gan import files
+    from tuner_gan.search.shared_data import SharedData
     from tuner_gan.search.workers import WorkerPool
 
     files.create_folder(Path(config.dir))
@@ -412,7 +415,14 @@ def _make_workers(config: SearchConfig) -> tuple[float, Callable[[], None]]:
     with contextlib.suppress(ProjectError, KeyError, TypeError, ValueError):  # there is none yet, or the workers tell
         before = float(files.read_json(config.folder / files.SEARCH)["elapsed_s"])
     started = time.monotonic() - before
-    return started, WorkerPool(config, started).run
+    with console.status("Images for the workers"):
+        shared = SharedData(data, config.folder)
+
+    def run() -> None:
+        with shared as folder:
+            WorkerPool(config, folder, started).run()
+
+    return started, run
 
 
 def _run_search(search: Callable[[], None], view: LiveView, console: Console) -> int:

@@ -783,6 +783,8 @@ def test_processes_that_are_killed_and_interrupted(commands: Commands) -> None:
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
     assert [len(read_history(trial)) for trial in records] == [120] * 3
+    # The images that the workers of the killed parent shared went with the next one, and so on.
+    assert not list((project / files.WORKERS_DIR).glob("data-*"))
 
 
 def test_commands_in_the_same_folder(commands: Commands) -> None:

@@ -16,7 +16,7 @@ import pytest
 from cli_runs import call, copy_search, search_once
 from searches import QUIET, blobs, finish, make_tuner, run_search, started, until
 
-from tuner_gan import files
+from tuner_gan import datasets, files
 from tuner_gan.config import SearchConfig
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
 from tuner_gan.results import load
@@ -24,6 +24,7 @@ from tuner_gan.results.records import TrialRecord
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search import workers
 from tuner_gan.search.interrupts import Terminated
+from tuner_gan.search.shared_data import SharedData
 from tuner_gan.search.workers import TASK, WORN_OUT, WorkerPool, WorkerTask
 
 pytestmark = QUIET
@@ -67,7 +68,7 @@ def test_a_task_comes_back_from_json() -> None:
         range={"generator_lr": [1e-4, 1e-3]},
         default={"batch_size": 64},
     )
-    task = WorkerTask(config, "host-0", 12.5)
+    task = WorkerTask(config, "runs/data-1", "host-0", 12.5)
     again = WorkerTask.from_json(task.to_json())
     assert again == task
     assert again.config.folder == config.folder
@@ -180,7 +181,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (tmp_path / "tuner_gan").mkdir()
         (tmp_path / "tuner_gan" / "__init__.py").touch()
         (tmp_path / "tuner_gan" / "__main__.py").write_text(PREAMBLE + code, encoding="utf-8")
-        return WorkerPool(SearchConfig(dir=str(tmp_path), name="demo", workers=2), 0.0)
+        return WorkerPool(SearchConfig(dir=str(tmp_path), name="demo", workers=2), tmp_path / "none", 0.0)
 
     return make
 
@@ -373,12 +374,17 @@ def test_the_exit_code_of_a_worker(
         data="digits", space="mlp", max_trials=2, epochs=2, baselines="none", finalists=0, name="demo", workers=1
     )
     assert call(capsys, "worker").error() == "Workers are started by tuner-gan search --workers N: run that."
-    monkeypatch.setenv(TASK, WorkerTask(config, "a", 0.0).to_json())
-    codes = [call(capsys, "worker").code for _ in range(3)]
+    with SharedData(datasets.load("digits").split(), config.folder) as data:
+        monkeypatch.setenv(TASK, WorkerTask(config, str(data), "a", 0.0).to_json())
+        codes = [call(capsys, "worker").code for _ in range(3)]
     assert codes[0] == WORN_OUT
     assert codes[-1] == 0
     assert len(finished(tmp_path / "runs" / "demo")) == 2
-    with files.worker_lock(tmp_path / "runs" / "demo", "a"):
+    with (
+        SharedData(datasets.load("digits").split(), config.folder) as data,
+        files.worker_lock(tmp_path / "runs" / "demo", "a"),
+    ):
+        monkeypatch.setenv(TASK, WorkerTask(config, str(data), "a", 0.0).to_json())
         found = call(capsys, "worker")
     assert (found.code, found.error().split(":")[0]) == (
         2,

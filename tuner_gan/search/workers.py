@@ -40,11 +40,13 @@ class WorkerTask:
 
     Attributes:
         config: settings of the search.
+        data: folder of the images, for `map_splits`.
         name: of the worker.
         spent: seconds that the search took before the worker was started, those of earlier runs in the folder included.
     """
 
     config: SearchConfig
+    data: str
     name: str
     spent: float
 
@@ -64,11 +66,13 @@ class WorkerPool:
 
     Args:
         config: settings of the search, the number of workers among them.
+        data: folder of the images, for `map_splits`.
         started_at: `time.monotonic()` of the command, earlier by the seconds that earlier runs in the folder took.
     """
 
-    def __init__(self, config: SearchConfig, started_at: float) -> None:
+    def __init__(self, config: SearchConfig, data: Path, started_at: float) -> None:
         self._config = config
+        self._data = data
         self._started_at = started_at
         self._folder = config.folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -103,7 +107,7 @@ class WorkerPool:
                 self._stop()
 
     def _start(self, name: str, place: int) -> None:
-        task = WorkerTask(self._config, name, time.monotonic() - self._started_at)
+        task = WorkerTask(self._config, str(self._data), name, time.monotonic() - self._started_at)
         self._seen[name] = self._records()
         with self._log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
