@@ -40,6 +40,8 @@ XLA_PAYS_AFTER = 600
 """Steps of a `fit` from which compiling with XLA saves more time than it takes; see docs/performance.md."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
+FLOAT16_SCALE = 2.0**10
+"""Of gradients in float16: derivatives by logits are at most one over the batch size, so it leaves a factor of 65."""
 LEAST_SEED = 1e-15
 """Below this, a derivative by a fake's logit is raised to it, so that it can be divided by."""
 ADA_TARGET = 0.6
@@ -220,8 +222,13 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.compile(**{name: keras.optimizers.deserialize(value) for name, value in config.items()})
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the architecture and the seed as JSON-ready data."""
-        return {"architecture": self.architecture.to_json(), "seed": self.seed, "name": self.name}
+        """Returns the architecture, the seed and the precision as JSON-ready data."""
+        return {
+            "architecture": self.architecture.to_json(),
+            "seed": self.seed,
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GAN:
@@ -302,7 +309,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         with tf.GradientTape() as tape:
             fake = self._disguise(self._make(batch, labels))
         d_gradients, by_fake, outputs, losses = self._way_back((real, fake), labels)
-        g_gradients = tape.gradient(fake, variables, by_fake)
+        g_gradients = self._divided(tape.gradient(fake, variables, by_fake))
         _apply(self.discriminator_optimizer, d_gradients, self.discriminator.trainable_variables)
         _apply(self.generator_optimizer, g_gradients, variables)
         self._adapt_augmentation(outputs[0])
@@ -313,7 +320,7 @@ class GAN(keras.Model):  # type: ignore[misc]
 
         Returns:
             The gradients of the discriminator's loss, penalty included, by its variables; the gradient of the
-            generator's loss by the fake images; the discriminator's outputs for both; both losses.
+            generator's loss by the fake images, times `_scale`; the discriminator's outputs for both; both losses.
         """
         training, variables = self.architecture.training, self.discriminator.trainable_variables
         with tf.GradientTape() as penalty_tape:
@@ -332,7 +339,8 @@ class GAN(keras.Model):  # type: ignore[misc]
                 ]
                 by_fake = slopes[1] * ops.reshape(g_seed, (-1, 1, 1, 1))
             else:
-                gradients = tape.gradient(outputs, variables, d_seeds)
+                d_seeds, g_seed = [self._scale * seed for seed in d_seeds], self._scale * g_seed
+                gradients = self._divided(tape.gradient(outputs, variables, d_seeds))
                 by_fake = tape.gradient(outputs[1], seen[1], g_seed)
             del tape
             if training.penalty == "none" or not training.penalty_weight:
@@ -342,13 +350,26 @@ class GAN(keras.Model):  # type: ignore[misc]
                 known = [one for one, place in zip(slopes, seen, strict=False) if place is images]
                 return known[0] if known else self._slope(images, labels)
 
-            penalty = PENALTIES[training.penalty](slope, *seen, self.seed_generator)
+            penalty = self._scale * PENALTIES[training.penalty](slope, *seen, self.seed_generator)
+        weight = training.penalty_weight / self._scale
         gradients = [
             # The last bias moves no gradient by an image.
-            gradient if of_penalty is None else gradient + training.penalty_weight * of_penalty
+            gradient if of_penalty is None else gradient + weight * of_penalty
             for gradient, of_penalty in zip(gradients, penalty_tape.gradient(penalty, variables), strict=True)
         ]
         return gradients, by_fake, outputs, losses
+
+    @property
+    def _scale(self) -> float:
+        """What derivatives are multiplied by on their way back, because float16 has none below 6e-8.
+
+        References:
+            Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; the factor is constant.
+        """
+        return FLOAT16_SCALE if self.compute_dtype == "float16" else 1.0
+
+    def _divided(self, gradients: list[Any]) -> list[Any]:
+        return gradients if self._scale == 1.0 else [gradient / self._scale for gradient in gradients]
 
     def _losses_and_seeds(self, outputs: list[Any], labels: Any) -> tuple[tuple[Any, Any], list[Any], Any]:
         """Both losses, the derivatives of the first by both outputs, and of the second by that of fake images."""
@@ -369,7 +390,9 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def _judges_each_by_one_number(self) -> bool:
         # Half precision has too few digits for a ratio: a small derivative would be lost before it is scaled up.
-        is_alone = self.architecture.discriminator.normalization != "batch"
+        # A block of the user's own may normalise by the batch, too.
+        layers = self.discriminator._flatten_layers()
+        is_alone = not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
         return self.compute_dtype == "float32" and is_alone and self.discriminator.output_shape[-1] == 1
 
     def _make(self, batch: dict[str, Any], labels: Any) -> Any:
