@@ -81,9 +81,13 @@ def map_splits(folder: Path) -> DataSplits:
         ProjectError: it is not there, or damaged.
     """
     about = files.read_json(folder / ABOUT)
-    names, seed, fingerprint = tuple(about["class_names"]), about["seed"], about["fingerprint"]
+    try:
+        name, names, seed, fingerprint = (about[key] for key in ("name", "class_names", "seed", "fingerprint"))
+    except KeyError as error:
+        raise ProjectError(f"{folder / ABOUT} is damaged: it lacks {error}; run the search again.") from error
+    names = tuple(names)
     train, reference, holdout = (
-        ImageDataset(about["name"], _map(folder, part), _map(folder, f"{part}_labels") if names else None, names)
+        ImageDataset(name, _map(folder, part), _map(folder, f"{part}_labels") if names else None, names)
         for part in PARTS
     )
     return DataSplits(train, reference, holdout, seed, fingerprint)
