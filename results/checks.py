@@ -118,6 +118,13 @@ def as_texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def as_integers(value: Any) -> tuple[int, ...]:
+    """A list of whole numbers, as a tuple."""
+    if not isinstance(value, list):
+        raise ValueError("a list of whole numbers")
+    return tuple(map(as_integer, value))
+
+
 def as_time(value: Any) -> str:
     """Text that `parse_time` reads."""
     try:

@@ -22,6 +22,7 @@ from tuner_gan.results.checks import (
     Key,
     Value,
     as_integer,
+    as_integers,
     as_number,
     as_numbers,
     as_text,
@@ -141,6 +142,8 @@ class TrialRecord:
         promoted_from: id of the trial whose last state it went on from; None for a trial that began at the start.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
+        killed_after: epochs in `history.csv` each time that a process was killed in it; of a trial that has a score,
+            empty.
         classes: of a conditional generator, that of the best execution; empty for any other.
     """
 
@@ -169,6 +172,7 @@ class TrialRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     message: str | None = None
+    killed_after: tuple[int, ...] = ()
     executions: tuple[ExecutionRecord, ...] = ()
     classes: tuple[ClassRecord, ...] = ()
 
@@ -195,6 +199,7 @@ class TrialRecord:
         content["hyperparameters"] = dict(self.hyperparameters)
         content["metrics"] = dict(self.metrics)
         content["flags"] = list(self.flags)
+        content["killed_after"] = list(self.killed_after)
         content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
         content["classes"] = [dict(vars(one)) for one in self.classes]
         return {"schema": files.SCHEMA, **content}
@@ -254,6 +259,7 @@ _TRIAL_KEYS = {
     "metrics": Key(as_numbers),
     "flags": Key(as_texts, newer=True),
     "message": Key(as_text),
+    "killed_after": Key(as_integers, newer=True),
     "executions": Key(_list_of(ExecutionRecord.from_json, "executions")),
     "classes": Key(_list_of(ClassRecord.from_json, "classes"), newer=True),
 }
@@ -328,7 +334,8 @@ def write_record(folder: Path, record: TrialRecord) -> None:
         TrialRecord.from_json(content, folder)
     except ProjectError as error:
         raise ProjectError(f"{folder / files.RECORD} is not written: {error}.") from error
-    files.write_json(folder / files.RECORD, content)
+    # What has ended is not made again, so that a damaged file must not cost it.
+    files.write_json(folder / files.RECORD, content, copied=record.status not in (RUNNING, INTERRUPTED))
 
 
 def read_project(folder: str | Path) -> Project:

@@ -159,6 +159,30 @@ def test_steering_that_does_not_fit_the_space(
     assert (project / "trial_0" / "record.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("flag", "content", "words"),
+    [
+        ("--enqueue", '[{"generator_dept": 3}]', "There is no hyperparameter 'generator_dept' (did you mean"),
+        ("--enqueue", "[3]", "must hold a list of points"),
+        ("--features", "", "cannot be loaded as a feature extractor"),
+    ],
+)
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_a_slip_does_not_delete_the_earlier_search(
+    searched: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    flag: str,
+    content: str,
+    words: str,
+    workers: tuple[str, ...],
+) -> None:
+    project = copy_search(searched, tmp_path)
+    Path("file.keras").write_text(content, encoding="utf-8")
+    assert words in refused(capsys, *SEARCH, "--overwrite", flag, "file.keras", *workers)
+    assert (project / "trial_0" / "record.json").is_file()
+
+
 def test_steering_no_space_in_particular(capsys: Capture) -> None:
     said = refused(capsys, "spaces", "--range", "batch_size=64")
     assert said == f"--range needs the name of a space: choose one of {', '.join(SPACES)}."

@@ -86,6 +86,36 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, content: bytes, why: str) 
     assert str(caught.value).startswith(f"{tmp_path / 'file.json'} {why}")
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"rank": ', b"[]", b'{"a":' * 100_000])
+def test_the_copy_of_a_damaged_file_is_read(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "file.json"
+    files.write_json(path, {"rank": 1}, copied=True)
+    assert files.read_json(path) == {"rank": 1}
+    path.write_bytes(damage)
+    with pytest.warns(UserWarning, match=rf"^{path} is damaged, so its copy \.file\.json\.copy is read\.$"):
+        assert files.read_json(path) == {"rank": 1}
+    with pytest.warns(UserWarning, match="is read"):
+        files.mend(path)
+    assert files.read_json(path) == {"rank": 1}
+    files.mend(path)  # nothing to do
+    path.write_bytes(damage)
+    files.copy_of(path).write_bytes(damage)
+    for read in (files.read_json, files.mend):
+        with pytest.raises(ProjectError, match=rf"^{path} is damaged"):
+            read(path)
+
+
+def test_no_copy_is_read_of_what_is_gone_or_of_a_newer_version(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    files.write_json(path, {"rank": 1}, copied=True)
+    path.write_text('{"schema": 99}')
+    with pytest.raises(ProjectError, match="has schema 99"):
+        files.read_json(path)
+    path.unlink()
+    with pytest.raises(ProjectError, match="cannot be read"):
+        files.read_json(path)
+
+
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(ProjectError, match="cannot be read"):

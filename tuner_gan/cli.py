@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tuner_gan.config import SearchConfig
     from tuner_gan.quality import QualityEvaluator
     from tuner_gan.results.live import LiveView
+    from tuner_gan.search.hypermodel import GANHyperModel
     from tuner_gan.search.tuner import GANTuner
     from tuner_gan.search_spaces import SearchSpace
 
@@ -341,13 +342,10 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
     with console.status("Starting TensorFlow"):
         _load_tensorflow()
         from tuner_gan.quality.evaluator import QualityEvaluator
-        from tuner_gan.search.hypermodel import GANHyperModel
         from tuner_gan.search.tuner import GANTuner
-    # What is wrong with the steering is told before an earlier search is deleted or a classifier trained.
-    classes = data.num_classes if config.conditional else 0
-    hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape, classes), classes)
+    hypermodel = _prepare(config, data)
     if config.overwrite and worker is None:
-        files.remove_project(config.folder)
+        _remove_earlier(config, data)
     alone = contextlib.nullcontext() if worker is None else files.setup_lock(config.folder)  # else each would train one
     with console.status("Reference classifier"), alone:
         quality = QualityEvaluator.fit(
@@ -377,6 +375,28 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
         tensorboard=config.tensorboard,
         settings={name: value for name, value in config.to_json().items() if name not in NOT_OF_THE_SEARCH},
     )
+
+
+def _prepare(config: SearchConfig, data: Any) -> GANHyperModel:
+    """Makes the hypermodel; what is wrong with the steering or a point is told before a classifier is trained."""
+    from tuner_gan.search.hypermodel import GANHyperModel
+    from tuner_gan.search_spaces.base import declare, fill_point
+
+    classes = data.num_classes if config.conditional else 0
+    hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape, classes), classes)
+    for point in config.points:
+        fill_point(declare(hypermodel.search_space), point)
+    return hypermodel
+
+
+def _remove_earlier(config: SearchConfig, data: Any) -> None:
+    """Deletes an earlier search, but not for one that cannot be."""
+    from tuner_gan.quality.extractor import make_extractor
+    from tuner_gan.search.storage import remove_search
+
+    if config.features is not None:
+        make_extractor(config.features, data.image_shape)
+    remove_search(config.folder, config.storage)
 
 
 def _make_space(config: SearchConfig, image_shape: tuple[int, int, int], classes: int = 0) -> SearchSpace:
@@ -409,7 +429,9 @@ def _make_workers(config: SearchConfig, data: Any, console: Console) -> tuple[fl
 
     files.create_folder(Path(config.dir))
     if config.overwrite:
-        files.remove_project(config.folder)
+        _load_tensorflow()
+        _prepare(config, data)
+        _remove_earlier(config, data)
     files.create_folder(config.folder)
     before = 0.0
     with contextlib.suppress(ProjectError, KeyError, TypeError, ValueError):  # there is none yet, or the workers tell

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,6 +30,8 @@ TUNER = "tuner0.json"
 """State of oracle and trials, from which a search goes on."""
 STUDY = "study.db"
 """Optuna's study, from which a search with an `OptunaOracle` goes on."""
+STUDY_ID = "study.id"
+"""Which study is that of this folder, in a database of the user's own."""
 ARTIFACTS = "artifacts"
 """Sample grids for `optuna-dashboard`."""
 WORKERS_DIR = ".workers"
@@ -120,9 +123,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as JSON, atomically; NaN and infinity raise ValueError instead of being written."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, copied: bool = False) -> None:
+    """Writes `value` as JSON, atomically; NaN and infinity raise ValueError instead of being written.
+
+    Args:
+        path: of the file.
+        value: JSON-ready.
+        copied: whether to write a hidden copy beside it, too, which `read_json` takes when the file is damaged.
+    """
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_text(path, text)
+    if copied:
+        write_text(copy_of(path), text)
+
+
+def copy_of(path: Path) -> Path:
+    """Returns where the copy of a file is, if it has one."""
+    return path.with_name(f".{path.name}.copy")
 
 
 def _parse_json(content: bytes) -> Any:
@@ -142,18 +159,50 @@ def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object; text in it that could be neither printed nor stored gets question marks.
 
     Raises:
-        ProjectError: the file is missing, damaged, no object, or of a newer schema.
+        ProjectError: the file is missing, damaged without a copy, no object, or of a newer schema.
+
+    Warns:
+        UserWarning: it is damaged, and its copy is read.
     """
+    try:
+        return _read_object(path)
+    except _DamagedError as error:
+        try:
+            value = _read_object(copy_of(path))
+        except ProjectError:
+            raise error from error.__cause__
+    warnings.warn(f"{path} is damaged, so its copy {copy_of(path).name} is read.", UserWarning, stacklevel=2)
+    return value
+
+
+def mend(path: Path) -> None:
+    """Puts the copy of a damaged JSON file in its place.
+
+    Raises, Warns:
+        As `read_json`.
+    """
+    value = read_json(path)
+    with contextlib.suppress(_DamagedError):
+        _read_object(path)
+        return
+    write_json(path, value)
+
+
+class _DamagedError(ProjectError):
+    """A file is there, but does not hold what was written."""
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         value = _parse_json(path.read_bytes())
     except OSError as error:
         raise ProjectError(f"{path} cannot be read: {error.strerror or error}.") from error
     except RecursionError as error:
-        raise ProjectError(f"{path} is damaged: it is nested too deeply.") from error
+        raise _DamagedError(f"{path} is damaged: it is nested too deeply.") from error
     except ValueError as error:
-        raise ProjectError(f"{path} is damaged: expected JSON, but {error}.") from error
+        raise _DamagedError(f"{path} is damaged: expected JSON, but {error}.") from error
     if not isinstance(value, dict):
-        raise ProjectError(f"{path} is damaged: expected a JSON object, got a {type(value).__name__}.")
+        raise _DamagedError(f"{path} is damaged: expected a JSON object, got a {type(value).__name__}.")
     schema = value.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ProjectError(

@@ -124,9 +124,9 @@ def test_losses_gradients_and_weights_are_those_of_a_plain_step(loss: str, penal
     gan, twin = build(loss, penalty, normalization), build(loss, penalty, normalization)
     batch = draw()
     if normalization == "spectral":  # whose estimate moves on with each look, of which a plain step takes more
-        for one in (gan, twin):
+        for each in (gan, twin):
             for _ in range(60):
-                one.discriminator(batch["images"], training=True)
+                each.discriminator(batch["images"], training=True)
     before = [
         [np.array(one) for one in network.trainable_variables] for network in (twin.discriminator, twin.generator)
     ]
@@ -162,5 +162,5 @@ def test_small_derivatives_are_not_lost_in_float16(penalty: str) -> None:
         last.bias.assign([9.0])
         gan.train_step(draw())
         given[dtype] = gan.generator_optimizer.given
-    for found, expected in zip(given["mixed_float16"], given["float32"], strict=True):
-        assert np.linalg.norm(found - expected) <= 0.02 * np.linalg.norm(expected)
+    for half, single in zip(given["mixed_float16"], given["float32"], strict=True):
+        assert np.linalg.norm(half - single) <= 0.02 * np.linalg.norm(single)

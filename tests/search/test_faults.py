@@ -200,10 +200,25 @@ def test_a_damaged_file_costs_the_epochs_of_its_trial_at_most(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_record_of_a_finished_trial_costs_its_row(damage: str, directory: Path, whole: pd.DataFrame) -> None:
+@pytest.mark.parametrize("name", ["trial_0/record.json", "search.json"])
+def test_what_has_a_copy_costs_nothing(name: str, damage: str, directory: Path, whole: pd.DataFrame) -> None:
+    path = directory / "search" / name
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with nothing_is_lost(directory / "search"):
+        tuner, warned = go_on(directory)
+    assert warned == [f"{path} is damaged, so its copy .{path.name}.copy is read."]
+    pd.testing.assert_frame_equal(repeatable(tuner), whole)
+    assert go_on(directory)[1] == []  # it was mended
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_of_a_finished_trial_and_its_copy_cost_its_row(
+    damage: str, directory: Path, whole: pd.DataFrame
+) -> None:
     path = directory / "search" / "trial_0" / files.RECORD
     (score,) = whole.score[whole.trial_id == "0"]
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    files.copy_of(path).unlink()
     tuner, warned = go_on(directory)
     assert len(warned) == 1
     assert warned[0].startswith("Trial 0 is left out of the ranking: ")
@@ -228,6 +243,7 @@ def test_a_damaged_search_json_is_deleted_by_hand_and_made_anew(
     with nothing_is_lost(directory / "search"):
         content = path.read_bytes()
         path.write_bytes(DAMAGES[damage](content) if damage in DAMAGES else damage.encode())
+        files.copy_of(path).unlink()
         words = r"search\.json is damaged: .*; delete it, and the same search goes on with its trials"
         with pytest.raises(ProjectError, match=words):
             run_search(directory, **SEARCH)
@@ -685,6 +701,22 @@ def test_a_budget_of_epochs(settings: dict[str, Any], limit: int, trials: dict[s
             assert after[trial_id] == record
         assert rows(tmp_path / "search")[trial_id][: len(trained[trial_id])] == trained[trial_id]
     assert limit < sum(len(read_history(record)) for record in tuner.results().records) <= limit + 8
+
+
+def test_a_budget_of_epochs_counts_what_other_workers_train(tmp_path: Path) -> None:
+    folder = tmp_path / "search" / "trial_7"
+
+    class Other(keras.callbacks.Callback):  # type: ignore[misc]
+        """Another worker's trial, which trains as fast as ours."""
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            folder.mkdir(exist_ok=True)
+            (folder / files.HISTORY).write_text("header\n" + "row\n" * (epoch + 1))
+
+    tuner = make_tuner(tmp_path, max_trials=3, eager=True)
+    tuner.search(blobs(), epochs=20, max_total_epochs=11, callbacks=[Other()])
+    (record,) = tuner.results().records
+    assert (record.status, record.message) == ("COMPLETED", "stopped by the limit of epochs after 6 of 20 epochs")
 
 
 # Processes, through the command line.

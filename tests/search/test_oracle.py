@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
-from tuner_gan.search.storage import StudyDamagedError, take_trial
+from tuner_gan.search.storage import StudyDamagedError, remove_search, take_trial
 
 pytestmark = QUIET
 
@@ -221,6 +220,33 @@ def test_a_trial_that_comes_by_a_rung_again(oracle: OptunaOracle) -> None:
     assert oracle.study.trials[0].intermediate_values == {3: 0.5}
 
 
+@pytest.mark.parametrize("moment", ["decided", "reported"])
+def test_a_decision_to_prune_is_that_of_the_first_time(
+    moment: str, oracle: OptunaOracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may be killed before its trial has heard of the decision, or before there was one."""
+    run_of_good = oracle.create_trial("tuner0")
+    assert not oracle.report(run_of_good.trial_id, 0.1, execution=0, epoch=3)
+    end(oracle, run_of_good, 0.1)
+    bad = oracle.create_trial("tuner0")
+    if moment == "decided":
+        assert oracle.report(bad.trial_id, 0.9, execution=0, epoch=3)
+    else:
+        with monkeypatch.context() as patch:
+
+            def killed(self: optuna.Trial) -> bool:
+                raise KeyboardInterrupt
+
+            patch.setattr(optuna.Trial, "should_prune", killed)
+            with pytest.raises(KeyboardInterrupt):
+                oracle.report(bad.trial_id, 0.9, execution=0, epoch=3)
+    oracle.release()
+    again = make(tmp_path)
+    assert again.create_trial("tuner1").trial_id == bad.trial_id
+    assert again.report(bad.trial_id, 0.9, execution=0, epoch=3)
+    assert again.study.trials[1].intermediate_values == {3: 0.9}
+
+
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_what_each_pruner_looks_at(pruner: str, tmp_path: Path) -> None:
     oracle = make(tmp_path, 40, pruner=pruner)
@@ -270,6 +296,35 @@ def test_another_storage(tmp_path: Path) -> None:
     run(make(tmp_path, storage=url), 2)
     assert optuna.load_study(study_name="project", storage=url).trials[1].state.name == "COMPLETE"
     assert not (tmp_path / "project" / files.STUDY).exists()
+
+
+def test_a_storage_knows_which_folder_a_study_is_of(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+
+    def trials() -> int:
+        return len(optuna.load_study(study_name="project", storage=url).trials)
+
+    first = make(tmp_path / "first", storage=url)
+    run(first, 2)
+    for _ in range(2):
+        other = make(tmp_path / "other", storage=url)
+        with pytest.raises(
+            ProjectError, match=r"already holds a study named 'project', .* than .*other/project: choose"
+        ):
+            other.create_trial("tuner0")
+    # The other's folder may go, and nothing of the first with it.
+    (tmp_path / "other" / "project" / files.STUDY).touch()  # as the folder of a search
+    remove_search(tmp_path / "other" / "project", url)
+    assert not (tmp_path / "other" / "project").exists()
+    assert trials() == 2
+    assert run(make(tmp_path / "first", storage=url))[0]["trial"] == "2"
+    first.close()
+    (tmp_path / "first" / "project" / files.STUDY).touch()
+    remove_search(tmp_path / "first" / "project", url)
+    assert optuna.get_all_study_names(url) == []
+    assert run(make(tmp_path / "first", storage=url))[0]["trial"] == "0"
+    remove_search(tmp_path / "nowhere" / "project", url)
+    assert trials() == 1
 
 
 def test_a_database_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,6 +386,39 @@ def test_a_damaged_database_comes_back_from_what_is_known(tmp_path: Path) -> Non
     assert run(again)[0]["trial"] == "3"
 
 
+def test_what_a_pruner_has_seen_of_lost_trials_comes_back(tmp_path: Path) -> None:
+    def make_one(name: str) -> OptunaOracle:
+        oracle = make(tmp_path / name, 20)
+        oracle.set_rungs(1, 9)
+        return oracle
+
+    def train(oracle: OptunaOracle, score: float) -> LostTrial:
+        trial = oracle.create_trial("tuner0")
+        curve: dict[int, float] = {}
+        for epoch in range(1, 9):
+            curve[epoch] = score / epoch
+            if oracle.report(trial.trial_id, curve[epoch], execution=0, epoch=epoch):
+                oracle.mark_pruned(trial.trial_id)
+                break
+        end(oracle, trial, curve[epoch])
+        state = "PRUNED" if epoch < 8 else "COMPLETE"
+        values = dict(trial.hyperparameters.values)
+        return LostTrial(trial.trial_id, state, values, score=curve[epoch], curve=curve)
+
+    whole, mended = make_one("whole"), make_one("mended")
+    scores = (0.5, 0.6, 0.3, 0.4, 0.2, 0.7)
+    mended.restore([train(whole, score) for score in scores])
+    for one, other in zip(whole.study.trials, mended.study.trials, strict=True):
+        assert (one.state, one.value, one.params) == (other.state, other.value, other.params)
+        assert one.intermediate_values == other.intermediate_values
+        rungs = [{key: value for key, value in trial.system_attrs.items() if "rung" in key} for trial in (one, other)]
+        assert rungs[0] == rungs[1]
+        assert rungs[0]
+    for score in (0.35, 0.1, 0.9):
+        first, second = train(whole, score), train(mended, score)
+        assert (first.state, first.curve) == (second.state, second.curve)
+
+
 def test_pictures_for_the_dashboard(oracle: OptunaOracle, tmp_path: Path) -> None:
     picture = tmp_path / "samples.png"
     picture.write_bytes(b"png")
@@ -357,5 +445,9 @@ def test_any_tuner_can_use_it(tmp_path: Path) -> None:
     again.oracle.reload()
     again.search(verbose=0)
     assert [trial.value for trial in again.oracle.study.trials][:4] == scores
-    assert len(json.dumps(list(again.oracle.trials))) > 0
     assert len(again.oracle.trials) == 5
+    # What trials have added to the space is drawn for the first one after a new start, too.
+    rates = [trial.params.get("rate") for trial in again.oracle.study.trials]
+    assert rates[0] is None  # it added the hyperparameter, at its default
+    assert len(set(rates[1:])) == 4
+    assert scores[1:] == rates[1:4]

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
-from searches import QUIET, MeanQuality, TinySpace, blobs, make_tuner, run_search
+from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
@@ -23,6 +24,7 @@ pytestmark = QUIET
 TRIAL_FILES = {
     *(files.RECORD, files.ARCHITECTURE, files.HISTORY),
     *(files.GENERATOR, files.STATE, files.SAMPLES),
+    files.copy_of(Path(files.RECORD)).name,
 }
 
 
@@ -116,6 +118,19 @@ def test_a_promoted_trial(tmp_path: Path) -> None:
     tuner.search(blobs())
     (promoted,) = (record for record in tuner.results().records if record.promoted_from is not None)
     assert_same_training(tuner.rerun(promoted.trial_id, blobs()))
+
+
+def test_a_finalist_is_trained_by_the_user_s_own_fit(tmp_path: Path) -> None:
+    class Twice(EagerHyperModel):
+        def fit(self, hp: Any, model: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().fit(hp, model, np.concatenate([images, images[::-1]]), *args, **kwargs)
+
+    hypermodel = Twice(SHAPE, TinySpace(batch_size=32))
+    tuner = run_search(tmp_path, hypermodel=hypermodel, finalists=1, finalist_seeds=2)
+    found = tuner.rerun("best", blobs())
+    assert found.before.origin == "finalist"
+    assert read_history(found.before)[0]["step"] == 6  # 96 images would be three steps
+    assert_same_training(found)
 
 
 def test_another_score_is_refused(searched: GANTuner) -> None:

@@ -151,6 +151,47 @@ def test_killed_while_a_checkpoint_is_written(
     assert_same_search(tuner, uninterrupted)
 
 
+class Killed(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the search at the beginning of an epoch of the first trial, as often as is wanted."""
+
+    def __init__(self, epochs: list[int]) -> None:
+        super().__init__()
+        self.epochs = epochs
+
+    def __deepcopy__(self, memo: Any) -> Killed:
+        return self
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self.epochs and self.epochs[0] == epoch:
+            self.epochs.pop(0)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("epochs", "status"),
+    [([2, 2, 2], "FAILED"), ([0, 0, 0], "FAILED"), ([1, 2, 2, 3, 3, 4], "COMPLETED"), ([2, 2], "COMPLETED")],
+)
+def test_a_trial_that_kills_every_process(epochs: list[int], status: str, tmp_path: Path) -> None:
+    """As one does for which the memory does not suffice; one that gets on is none."""
+    path = tmp_path / "search" / "trial_0" / files.RECORD
+    strikes = Killed(list(epochs))
+    for _ in epochs:
+        tuner = make_tuner(tmp_path, oracle="tpe", eager=True)
+        with pytest.raises(KeyboardInterrupt):
+            tuner.search(blobs(), epochs=5, callbacks=[strikes])
+        files.write_json(path, {**read(path), "status": "RUNNING"})  # what a process that is killed leaves
+    tuner = make_tuner(tmp_path, oracle="tpe", eager=True)
+    tuner.search(blobs(), epochs=5, callbacks=[strikes])
+    first, second = (tuner.results().trial(trial_id) for trial_id in "01")
+    assert (first.status, second.status) == (status, "COMPLETED")
+    if status == "FAILED":
+        assert first.killed_after == tuple(epochs)
+        assert str(first.message).startswith(f"the process was killed 3 times in a row after {epochs[0]} epochs of")
+        assert tuner.oracle.trials["0"].status == "FAILED"
+    else:
+        assert (first.killed_after, first.epochs) == ((), 5)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_by_a_signal(number: signal.Signals, tmp_path: Path, uninterrupted: GANTuner) -> None:
     # About 10 seconds: a process that loads TensorFlow.

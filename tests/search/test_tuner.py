@@ -406,13 +406,16 @@ def test_unknown_keywords_are_refused_at_once(tmp_path: Path) -> None:
     assert len(load(tmp_path / "search")) == 0
 
 
-def test_max_time_is_for_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("max_time", 5), ("max_total_epochs", 5)])
+def test_some_limits_are_not_for_a_chief_and_its_workers(
+    limit: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tuner = make_tuner(tmp_path)
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker")
-    with pytest.raises(ConfigError, match="max_time cannot be kept by KerasTuner's chief and workers"):
-        tuner.search(blobs(), max_time=5)
+    with pytest.raises(ConfigError, match=f"{limit} cannot be kept by KerasTuner's chief and workers"):
+        tuner.search(blobs(), **{limit: value})
 
 
 def test_a_data_set_is_taken_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cli_runs import call, copy_search, search_once
 from searches import QUIET, blobs, finish, make_tuner, run_search, started, until
@@ -356,6 +357,32 @@ def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
     alone.search(blobs(), epochs=2)
     assert not alone.worn_out
     assert finished(alone.folder) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells private memory")
+def test_mapped_images_do_not_wear_a_worker_out(tmp_path: Path) -> None:
+    size = 2**26
+    np.save(tmp_path / "images.npy", np.ones(size, np.uint8))
+    before = tuner_module._memory()
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert int(mapped.sum(dtype=np.int64)) == size
+    assert abs(tuner_module._memory() - before) < size / 4
+    kept = np.ones(size, np.uint8)
+    assert abs(tuner_module._memory() - before - size) < size / 4
+    assert len(kept) == len(mapped)
+
+
+@pytest.mark.parametrize(("growth", "worn_out"), [(2**30 + 1, True), (2**30 - 1, False)])
+def test_a_worker_that_has_grown_is_worn_out(
+    growth: int, worn_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner(tmp_path, oracle="tpe", worker="a", max_trials=1, eager=True)
+    before = tuner_module._memory()
+    monkeypatch.setattr(tuner_module, "_memory", lambda: before + growth)
+    tuner._memory_at_start = before
+    tuner.search(blobs(), epochs=1)
+    assert tuner.worn_out == worn_out
+    assert len(tuner.results()) == (0 if worn_out else 1)
 
 
 def test_the_exit_code_of_a_worker(

@@ -104,7 +104,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         stop_at: `time.monotonic()` at which training ends and is scored as it is; None for never.
         max_time: seconds of training after which it does so, too; the first step, which is traced and compiled, is not
             counted. None for no limit.
-        last: epoch after which it does so, too; None for that of `epochs`.
+        epochs_left: tells before each epoch how many there are left of those that all trials may train; the training
+            ends with the last of them. None for no limit.
         initial_epoch: epoch that the training begins at or, restored, goes on from.
         seconds_before: that this execution was trained for before this process.
         ended: whether a restored execution had been stopped before its last epoch.
@@ -145,7 +146,8 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.out_of_time = False
         self.out_of_epochs = False
         self.pruned = False
-        self.last: int | None = None
+        self.epochs_left: Callable[[], int | None] = lambda: None
+        self._is_last = False  # epoch of all that there are left
         self.seconds_before = 0.0
         self.ended = False
         self.finished = False
@@ -213,6 +215,11 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if self.model.stop_training and not self.ended and self.last_epoch > self.initial_epoch:
             self._write_checkpoint()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes whether this is the last of the epochs that all trials may train."""
+        left = self.epochs_left()
+        self._is_last = left is not None and left <= 1
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes when the first batch ended, and ends the training when its time is over."""
         now = time.monotonic()
@@ -230,7 +237,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         logs = {} if logs is None else logs
         self.last_epoch = epoch + 1
         self._seconds = self.seconds_before + time.monotonic() - self._started
-        if self.last is not None and self.last_epoch >= self.last:
+        if self._is_last:
             self.out_of_epochs = self.model.stop_training = True
         losses = {name: float(logs[name]) for name in ("d_loss", "g_loss")}
         for name, value in losses.items():
@@ -373,3 +380,11 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write_text(path, text.getvalue())
+
+
+def count_epochs(path: Path) -> int:
+    """Returns how many rows of `write_history` a file holds; none where there is no file yet."""
+    try:
+        return max(0, path.read_bytes().count(b"\n") - 1)
+    except FileNotFoundError:
+        return 0

@@ -22,7 +22,16 @@ from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.distributions import find_distribution, from_optuna, name_parameters, to_optuna
 from tuner_gan.search.mirror import StudyMirror
 from tuner_gan.search.samplers import make_pruner, make_sampler
-from tuner_gan.search.storage import ask_lock, open_storage, patiently, release_trial, take_trial
+from tuner_gan.search.storage import (
+    OWNER,
+    SHARED,
+    ask_lock,
+    make_id,
+    open_storage,
+    patiently,
+    release_trial,
+    take_trial,
+)
 from tuner_gan.search_spaces.base import Value, allows, fill_point, make_point
 
 VALUES = "hyperparameters"
@@ -31,6 +40,10 @@ SCORE = "score"
 """User attribute: the score of a trial that was pruned, whose value is that of its last rung."""
 MESSAGE = "message"
 """User attribute: why a trial failed."""
+DECISION = "decision"
+"""User attribute: the latest step that a pruner has judged, and whether it ends the trial."""
+SPACE = "space"
+"""User attribute of the study: the space, as JSON, once trials have added to it."""
 ID = "trial_id"
 """User attribute: KerasTuner's name of the trial, whose number of digits depends on the limit of trials."""
 SECONDS_IDLE = 0.5
@@ -162,10 +175,28 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             load_if_exists=True,
         )
         self._study_id = self._database.get_study_id_from_name(self._project_name)
+        if self.storage is not None:
+            self._claim(study)
         return study
 
+    def _claim(self, study: optuna.Study) -> None:
+        """Notes in a database that may hold many studies which folder this one belongs to.
+
+        Raises:
+            ProjectError: it belongs to another one.
+        """
+        folder = make_id(Path(self._project_dir))
+        owner = study.user_attrs.get(OWNER)
+        if owner is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr(OWNER, folder)
+        elif owner != folder:
+            raise ProjectError(
+                f"The storage already holds a study named {self._project_name!r}, which is of another folder than "
+                f"{self._project_dir}: choose another project name."
+            )
+
     def _patiently(self, call: Callable[[], Result]) -> Result:
-        return patiently(files.STUDY if self.storage is None else "the storage", call)
+        return patiently(files.STUDY if self.storage is None else SHARED, call)
 
     @property
     def _direction(self) -> str:
@@ -294,6 +325,9 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def _synchronize(self) -> None:
         """Takes over what this and other processes have written to the study."""
         trials = self.study.get_trials(deepcopy=False)
+        space = self._database.get_study_user_attrs(self._study_id).get(SPACE)
+        if space is not None:
+            super().update_space(keras_tuner.HyperParameters.from_config(json.loads(space)))
         self._mirror.update(trials, self._database.get_study_system_attrs(self._study_id))
         for frozen in trials:
             trial_id = frozen.user_attrs.get(ID) or self._trial_id(frozen.number)
@@ -304,6 +338,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 known = self._add(trial_id, json.loads(frozen.user_attrs[VALUES]))
             if frozen.state.is_finished():
                 self._take_over(known, frozen)
+
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Adds hyperparameters to the space; see `keras_tuner.Oracle`. What trials add is written to the study."""
+        known = len(self.hyperparameters.space)
+        super().update_space(hyperparameters)
+        if self._study is not None and len(self.hyperparameters.space) > known:
+            space = json.dumps(self.hyperparameters.get_config())
+            self._patiently(lambda: self._database.set_study_user_attr(self._study_id, SPACE, space))
 
     def _take_over(self, trial: keras_tuner.engine.trial.Trial, frozen: FrozenTrial) -> None:
         trial.status = STATUSES[frozen.state]
@@ -336,9 +378,14 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def _report(self, trial_id: str, score: float, step: int) -> bool:
         frozen = self._find(trial_id)
         running = self._open(frozen)
-        if step not in frozen.intermediate_values:  # an interrupted trial may come by a second time
+        # An interrupted trial comes by a second time. A pruner that was asked again would look at the next rung.
+        judged, was_pruned = frozen.user_attrs.get(DECISION, (None, False))
+        if judged == step:
+            return bool(was_pruned)
+        if step not in frozen.intermediate_values:
             running.report(score, step)
-        prune: bool = running.should_prune()
+        prune = bool(running.should_prune())  # NumPy's, by some pruners
+        running.set_user_attr(DECISION, [step, prune])
         return prune
 
     def mark_pruned(self, trial_id: str) -> None:
@@ -450,14 +497,18 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 attributes[SCORE] = lost.score
             self.study.add_trial(
                 optuna.trial.create_trial(
-                    state=state,
-                    value=lost.score if state is TrialState.COMPLETE else None,
+                    state=TrialState.RUNNING,
                     params={name: value for name, (_, value) in values.items()},
                     distributions={name: distribution for name, (distribution, _) in values.items()},
                     user_attrs={name: value for name, value in attributes.items() if value is not None},
-                    intermediate_values=dict(lost.curve),
                 )
             )
+            # A pruner notes of a trial what it sees at each rung, and compares later ones with that.
+            for step, score in sorted(lost.curve.items()):
+                self._report(lost.trial_id, score, step)
+            if state.is_finished():
+                value = lost.score if state is TrialState.COMPLETE else None
+                self.study.tell(int(lost.trial_id), value, state)
         self.reload()
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ def rerun(
                 max_model_size=None,
                 stop_at=None,
                 max_time=None,
-                max_epochs=None,
+                epochs_left=lambda: None,
             )
     except keras_tuner.errors.FailedTrialError as error:
         raise SearchError(f"Trial {before.trial_id} failed when it was trained again: {error}.") from error

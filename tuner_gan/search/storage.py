@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -15,6 +19,10 @@ import sqlalchemy
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 
+SHARED = "the storage"
+"""What messages call a database of the user's own."""
+OWNER = "folder"
+"""User attribute of a study in it: the id of the project folder that it belongs to."""
 SECONDS_PATIENT = 60.0
 """For which a database may be away before the search gives up."""
 SECONDS_BETWEEN = 0.5
@@ -60,6 +68,43 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
             f"storage must be the URL of a database, such as postgresql://user@host/name, whose driver is installed, "
             f"but got {url!r}: {error}"
         ) from error
+
+
+def make_id(folder: Path) -> str:
+    """Returns the id of a project folder, which is made when it is first asked for, whichever process asks."""
+    path = folder / files.STUDY_ID
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
+    if not path.exists():
+        try:
+            temporary.write_text(secrets.token_hex(16), encoding="ascii")
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path.read_text(encoding="ascii")
+
+
+def remove_search(folder: Path, url: str | None) -> None:
+    """Deletes a project folder, and its study in a database of the user's own.
+
+    Raises:
+        ProjectError: the folder holds something else, is being searched in, or cannot be deleted; or the database
+            cannot be used.
+        ConfigError: the URL is none, or its driver is missing.
+    """
+    owner = (folder / files.STUDY_ID).read_text(encoding="ascii") if (folder / files.STUDY_ID).exists() else None
+    storage = None if url is None or owner is None else open_storage(url, folder)
+    files.remove_project(folder)
+    if storage is not None:
+        patiently(SHARED, functools.partial(_remove_study, storage, folder.name, owner))
+        storage.engine.dispose()
+
+
+def _remove_study(storage: optuna.storages.RDBStorage, name: str, owner: str | None) -> None:
+    with contextlib.suppress(KeyError):  # there is none
+        study = storage.get_study_id_from_name(name)
+        if storage.get_study_user_attrs(study).get(OWNER) == owner:
+            storage.delete_study(study)
 
 
 def _set_up(connection: sqlite3.Connection, _: object) -> None:

@@ -36,6 +36,8 @@ from tuner_gan.search.callbacks import ExecutionCallback, ExecutionTimes, fatal_
 from tuner_gan.search.checkpoint import Checkpoint, check_room
 from tuner_gan.search.resume import find_unfinished, warn_of_loss
 
+MOST_KILLS = 3
+"""Of processes at the same epoch of a trial, after which it has failed."""
 LEFTOVERS = (files.HISTORY, files.GENERATOR, files.STATE, files.CHECKPOINT, files.SAMPLES, files.ARCHITECTURE)
 """What another run of the same trial may have left, of which nothing can be kept."""
 
@@ -88,7 +90,7 @@ class TrialRun:
         max_model_size: int | None,
         stop_at: float | None,
         max_time: float | None,
-        max_epochs: int | None,
+        epochs_left: Callable[[], int | None],
         least_s: float = 0.0,
     ) -> TrialRecord:
         """Trains the trial's GAN from each seed.
@@ -100,7 +102,7 @@ class TrialRun:
             max_model_size: parameters of both networks at most; None for no limit.
             stop_at: `time.monotonic()` at which the search ends; None for never.
             max_time: seconds that each execution may train, the first step not counted; None for no limit.
-            max_epochs: that all executions together may train; None for no limit.
+            epochs_left: tells how many more all trials together may train now; None for no limit.
             least_s: seconds that must be left of the search to begin another execution after the first.
 
         Returns:
@@ -119,6 +121,7 @@ class TrialRun:
                     path.unlink(missing_ok=True)
             self._update(started_at=datetime.now(UTC).isoformat(), seed=seeds[0])
             self._take_over(seeds)
+            self._check_kills()
             self._write(RUNNING)
             while (execution := len(self._executions())) < len(seeds):
                 is_new = execution > 0 and self._checkpoint is None
@@ -129,9 +132,7 @@ class TrialRun:
                 if not self._restore(recorder, gan):
                     continue
                 self._write_architecture(gan)
-                recorder.stop_at, recorder.max_time = stop_at, max_time
-                if max_epochs is not None:
-                    recorder.last = recorder.initial_epoch + max_epochs - self._trained()
+                recorder.stop_at, recorder.max_time, recorder.epochs_left = stop_at, max_time, epochs_left
                 self._train_execution(gan, fit, recorder)
                 if recorder.pruned or recorder.out_of_epochs:
                     break
@@ -156,10 +157,6 @@ class TrialRun:
             raise
         return self._write(PRUNED if self._is_pruned() else COMPLETED, self._ended_early(len(seeds)))
 
-    def _trained(self) -> int:
-        """Epochs that the executions were trained in this process so far."""
-        return sum(recorder.last_epoch - recorder.initial_epoch for recorder in self._recorders)
-
     def _is_pruned(self) -> bool:
         return bool(self._recorders) and self._recorders[-1].pruned
 
@@ -173,12 +170,24 @@ class TrialRun:
         self._earlier, self._rows, self._checkpoint = unfinished.executions, unfinished.rows, unfinished.checkpoint
         self._classes = {record.best_execution: record.classes}
         self._started -= unfinished.seconds
-        self._update(started_at=record.started_at or self.record.started_at, flags=record.flags)
+        # A process that ends by itself, or is asked to, writes another status.
+        killed = (*record.killed_after, len(self._rows)) if record.status == RUNNING else record.killed_after
+        self._update(started_at=record.started_at or self.record.started_at, flags=record.flags, killed_after=killed)
+
+    def _check_kills(self) -> None:
+        """Fails a trial that kills every process that takes it up, as one does for which memory does not suffice."""
+        killed = self.record.killed_after
+        if len(killed) >= MOST_KILLS and len(set(killed[-MOST_KILLS:])) == 1:
+            raise keras_tuner.errors.FailedTrialError(
+                f"the process was killed {MOST_KILLS} times in a row after {killed[-1]} epochs of this trial: most "
+                "likely memory ran out, so give the search fewer workers or limit max_model_size"
+            )
 
     def _delete_leftovers(self) -> None:
         with fatal_when_unwritable():
             for name in LEFTOVERS:
                 (self.record.folder / name).unlink(missing_ok=True)
+            files.copy_of(self.record.folder / files.RECORD).unlink(missing_ok=True)
 
     def _restore(self, recorder: ExecutionCallback, gan: GAN) -> bool:
         """Goes on from the checkpoint, if there is one; False if the trial is another one now, and starts again."""
@@ -292,6 +301,7 @@ class TrialRun:
         self._update(
             status=status,
             message=message,
+            killed_after=() if status in (COMPLETED, PRUNED) else self.record.killed_after,
             duration_s=duration,
             hyperparameters=self.hyperparameters(),
             executions=executions,

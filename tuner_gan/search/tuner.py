@@ -44,7 +44,7 @@ from tuner_gan.results.records import (
     read_history,
     write_record,
 )
-from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable, first_rung
+from tuner_gan.search.callbacks import ExecutionCallback, count_epochs, fatal_when_unwritable, first_rung, is_rung
 from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
@@ -53,7 +53,7 @@ from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
-from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, take_trial
+from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, remove_search, take_trial
 from tuner_gan.search.tensorboard import TensorBoardLog
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
@@ -191,7 +191,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.worker = worker
         self.worn_out = False
         self._begun = 0  # trials
-        self._peak_at_start = _memory_peak()
+        self._memory_at_start = _memory()
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
@@ -211,7 +211,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         self._setup_lock = files.setup_lock(self.folder)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
-            files.remove_project(self.folder)
+            remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
         files.create_folder(self.folder)
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
@@ -271,7 +271,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return wanted
         if not (self.folder / files.CLASSIFIER_DIR / files.CARD).exists():
             self.quality.save(self.folder)
-        files.write_json(path, wanted)
+        files.write_json(path, wanted, copied=True)
         return wanted
 
     def _setup(self) -> contextlib.AbstractContextManager[object]:
@@ -284,7 +284,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if self.worker is not None:
                 self._search = read_search(self.folder / files.SEARCH)
             change(self._search)
-            files.write_json(self.folder / files.SEARCH, self._search)
+            files.write_json(self.folder / files.SEARCH, self._search, copied=True)
 
     def _populate_initial_space(self) -> None:
         """Finds the space by sampling it; KerasTuner would build half a dozen models for that."""
@@ -376,19 +376,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             warnings.warn(reason.strip(), UserWarning, stacklevel=2)
         if lost:
             records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
-            oracle.restore([self._lost_trial(number, records.get(number)) for number in lost])
+            oracle.restore([self._lost_trial(number, records.get(number), oracle.pruner) for number in lost])
 
-    def _lost_trial(self, number: int, record: TrialRecord | None) -> LostTrial:
+    def _lost_trial(self, number: int, record: TrialRecord | None, pruner: str) -> LostTrial:
         """What a record tells a study that has lost the trial; without a record, it failed."""
         if record is None:
             return LostTrial(str(number), "FAIL", {}, message="its record is lost")
         states = {COMPLETED: "COMPLETE", PRUNED: "PRUNED", RUNNING: "RUNNING", INTERRUPTED: "RUNNING"}
         best = min if self.quality.direction == "min" else max
+        planned = record.planned_epochs or sys.maxsize
         curve: dict[int, float] = {}
         for row in read_history(record):
-            score = row.get(METRIC + self.quality.objective)
-            if row["execution"] == 0 and score is not None and row["epoch"] is not None:
-                curve[int(row["epoch"])] = best([score, *curve.values()])
+            score, epoch = row.get(METRIC + self.quality.objective), int(row["epoch"] or 0)
+            if row["execution"] == 0 and score is not None and epoch < planned and is_rung(epoch, planned):
+                curve[epoch] = best([score, *curve.values()])
+        if pruner == "wilcoxon":
+            curve = {one.execution: one.score for one in record.executions if one.finished and one.score is not None}
         return LostTrial(
             record.trial_id,
             states.get(record.status, "FAIL"),
@@ -425,7 +428,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 seeds, or one for each worker from as many seeds as can, and if it is only one, for all the time. None
                 for no limit.
             max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
-                that runs at the end is scored as it is, and half of them are kept for finalists. None for no limit.
+                that runs at the end is scored as it is, and half of them are kept for finalists. Workers, who train at
+                the same time, may come to one more each. None for no limit.
             max_trial_time: seconds that one execution may train for; it is then scored as it is. Its first step is not
                 counted: tracing and compiling it takes as long as hundreds of others. With `max_time`, the trainings
                 of finalists share the time that is left instead. None for no limit.
@@ -441,9 +445,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: every trial so far failed, or as many in a row as your oracle allows; the message says why.
         """
         images = x.images if isinstance(x, ImageDataset) else x
-        self._check_search(images, epochs, max_time, max_trial_time, callbacks)
-        if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
-            raise ConfigError(f"max_total_epochs must be an integer from 1 or None, but got {max_total_epochs!r}.")
+        self._check_search(images, epochs, max_time, max_total_epochs, max_trial_time, callbacks)
         labels = self._find_labels(x, y)
         data = (images,) if labels is None else (images, labels)
         self._max_trial_time = max_trial_time
@@ -487,7 +489,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return files.search_lock(self.folder)
         return files.worker_lock(self.folder, self.worker)
 
-    def _check_search(self, images: Any, epochs: Any, max_time: Any, max_trial_time: Any, callbacks: Any) -> None:
+    def _check_search(
+        self, images: Any, epochs: Any, max_time: Any, max_total_epochs: Any, max_trial_time: Any, callbacks: Any
+    ) -> None:
         shape = self.hypermodel.image_shape
         if (
             not isinstance(images, np.ndarray)
@@ -499,15 +503,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ConfigError(f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}.")
         if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
             raise ConfigError(f"epochs must be an integer from 1, but got {epochs!r}.")
+        if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
+            raise ConfigError(f"max_total_epochs must be an integer from 1 or None, but got {max_total_epochs!r}.")
         for name, value in (("max_time", max_time), ("max_trial_time", max_trial_time)):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (is_number and value > 0 and math.isfinite(value)):
                 raise ConfigError(f"{name} must be a positive number of seconds or None, but got {value!r}.")
-        if max_time is not None and self._is_shared():
-            raise ConfigError(
-                "max_time cannot be kept by KerasTuner's chief and workers, whose oracle ends the search: "
-                "limit max_trials and max_trial_time instead."
-            )
+        for name, value in (("max_time", max_time), ("max_total_epochs", max_total_epochs)):
+            if value is not None and self._is_shared():
+                raise ConfigError(
+                    f"{name} cannot be kept by KerasTuner's chief and workers, whose oracle ends the search: "
+                    "limit max_trials and max_trial_time instead."
+                )
         try:
             copies = copy.deepcopy(list(callbacks))
         except Exception as error:
@@ -552,6 +559,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     ) -> None:
         # Another process may have searched here since this tuner was made.
         with self._setup():
+            self._mend_files()
             self._search = self._open_project(self.hypermodel, self.oracle)
             if isinstance(self.oracle, OptunaOracle):
                 with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
@@ -599,6 +607,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if isinstance(self.oracle, OptunaOracle):
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
+
+    def _mend_files(self) -> None:
+        """Puts copies in the place of damaged descriptions; what has none is told when it is needed."""
+        for path in (self.folder / files.SEARCH, *self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")):
+            with contextlib.suppress(ProjectError):
+                files.mend(path)
 
     def _note_elapsed(self) -> None:
         if not self._is_worker() and time.monotonic() - self._noted >= SECONDS_TO_NOTE:
@@ -777,16 +791,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _is_worn_out(self) -> bool:
         """Tells whether another process should go on: TensorFlow keeps some megabytes of every trial."""
-        return self._begun >= TRIALS_A_WORKER or _memory_peak() - self._peak_at_start > BYTES_A_WORKER
+        return self._begun >= TRIALS_A_WORKER or _memory() - self._memory_at_start > BYTES_A_WORKER
 
     def _epochs_left(self) -> int | None:
         """What is left of the epochs of all trials, or of those that are no finalists; None without a limit."""
         if self._max_total_epochs is None:
             return None
-        trained = [(record.origin == FINALIST, len(read_history(record))) for record in self.results().records]
-        left = self._max_total_epochs - sum(epochs for _, epochs in trained)
+        finalist = files.TRIAL_PREFIX + files.FINALIST_PREFIX
+        trained = {path: count_epochs(path) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.HISTORY}")}
+        left = self._max_total_epochs - sum(trained.values())
         if self._trial_epochs is not None:
-            left = min(left, self._trial_epochs - sum(epochs for is_finalist, epochs in trained if not is_finalist))
+            of_others = (epochs for path, epochs in trained.items() if not path.parent.name.startswith(finalist))
+            left = min(left, self._trial_epochs - sum(of_others))
         return max(0, left)
 
     def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
@@ -948,7 +964,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 max_model_size=self.max_model_size,
                 stop_at=self._stop_at,
                 max_time=self._max_trial_time,
-                max_epochs=self._epochs_left(),
+                epochs_left=self._epochs_left,
                 least_s=least_s,
             )
         finally:
@@ -1007,13 +1023,15 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         labels = self._find_labels(x, y)
-        record = self.results().trial(trial_id)
-        trial = self.oracle.trials.get(record.trial_id)  # of a baseline there is none
-        build, fit = (
-            (functools.partial(build_recorded, self.folder, record), GAN.fit)
-            if trial is None
-            else self._recipe(trial.hyperparameters)
-        )
+        results = self.results()
+        record = results.trial(trial_id)
+        trial = self.oracle.trials.get(record.trial_id)
+        if trial is not None:
+            build, fit = self._recipe(trial.hyperparameters)
+        elif record.origin == FINALIST:
+            build, fit = repeat(self.hypermodel, results.trial(record.trial_id.removeprefix(files.FINALIST_PREFIX)))
+        else:  # a baseline
+            build, fit = functools.partial(build_recorded, self.folder, record), GAN.fit
         return rerun(self.folder, record.trial_id, images, labels, self.quality, self._in_scope(build), fit)
 
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
@@ -1057,8 +1075,16 @@ def _until(moment: float | None) -> float | None:
     return None if moment is None else moment - time.monotonic()
 
 
-def _memory_peak() -> int:
-    """Returns the most bytes that this process has had in memory; 0 where the system does not tell."""
+def _memory() -> int:
+    """Returns the bytes that this process has for itself; 0 where the system does not tell.
+
+    Mapped images are not in it on Linux. Elsewhere it is the most that the process has had, with them.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
     try:
         import resource
     except ImportError:  # Windows
