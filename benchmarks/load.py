@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "project"
-        _write(folder, options.trials, options.epochs)
+        write_project(folder, options.trials, options.epochs)
         found = results.load(folder)
         found.trials().to_csv(Path(name) / "trials.csv", index=False)
         found.history().to_csv(Path(name) / "history.csv", index=False)
@@ -72,7 +72,8 @@ def _median(run: Callable[[], Any], repeats: int) -> float:
     return statistics.median(seconds)
 
 
-def _write(folder: Path, trials: int, epochs: int) -> None:
+def write_project(folder: Path, trials: int, epochs: int) -> None:
+    """Writes a project folder as a search leaves it, without models: trials with random scores and histories."""
     generator = np.random.default_rng(0)
     names = [f"metric_{i}" for i in range(METRICS)]
     folder.mkdir()

@@ -36,6 +36,11 @@ def main() -> None:
     print("| part | s | share |\n|---|---|---|")
     for name, part in seconds.items():
         print(f"| {name} | {part:.1f} | {part / run.seconds:.1%} |")
+    first = min(trials, key=lambda trial: str(trial.started_at))
+    ready = (
+        datetime.fromisoformat(str(first.started_at)).timestamp() + (first.build_s or 0.0) + (first.compile_s or 0.0)
+    )
+    print(f"\nThe first training step had ended {ready - run.started:.1f} s after the start of the command")
     executions = [execution for trial in trials for execution in trial.executions]
     inside = sum((one.compile_s or 0.0) + (one.eval_s or 0.0) + (one.save_s or 0.0) for one in executions)
     least = sum(one.duration_s or 0.0 for one in executions) - inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,12 @@ from cli_runs import Run, search_once
 
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
+
+# Each of pytest-xdist's processes, and those that its tests start, has its share of the cores: networks this small are
+# slower with more threads than that, which only take turns.
+THREADS = str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, THREADS)
 
 
 def pytest_configure() -> None:

@@ -117,7 +117,7 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
             ("--objective", "fdc"),
             "objective must be one of fcd, kid, coverage, mind, classifier_score, but got 'fdc' (did you mean 'fcd'?).",
         ),
-        (("--max-time", "soon"), "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
+        (("--max-time", "soon"), "max_time: expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
         (("--image-size", "big"), "Expected an image size such as 64 or 48x64 (height x width), but got 'big'."),
         (("--image-size", "7x8"), "image_size must be (height, width), two whole numbers from 8 to 256, got (7, 8)."),
         (("--baselines", "some"), "baselines must be 'all' or 'none', but got 'some'."),
@@ -205,7 +205,10 @@ def test_features_that_cannot_be_used(capsys: Capture, features: str, words: lis
 def test_an_objective_of_classes_without_a_classifier_of_them(capsys: Capture) -> None:
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save("mine.keras")
     said = refused(capsys, *SEARCH, "--features", "mine.keras", "--objective", "classifier_score")
-    assert said == "The objective 'classifier_score' needs labels and a classifier of them: choose fcd or kid."
+    assert said == (
+        "The objective 'classifier_score' needs labels, and a classifier of them in place of other features: choose "
+        "fcd, kid, coverage or mind."
+    )
 
 
 def test_a_search_by_another_objective_or_features(project: Path, capsys: Capture) -> None:
@@ -345,7 +348,7 @@ def test_an_empty_folder(capsys: Capture) -> None:
     Path("images").mkdir()
     (Path("images") / "readme.txt").write_text("soon", encoding="utf-8")
     said = refused(capsys, "search", "--data", "images")
-    assert contains(said, "images holds no images: expected PNG or JPEG files", "IDX files")
+    assert contains(said, "images holds no images (", "): expected PNG or JPEG files", "IDX files")
 
 
 # Folders that cannot be written. Root may write anywhere, but not below a file, nor in /proc.

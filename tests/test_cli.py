@@ -516,6 +516,23 @@ def test_spaces_shows_a_steered_space_and_how_to_steer_it(capsys: Capture) -> No
     assert len([a for a, b in zip(plain.splitlines(), found.out.splitlines(), strict=True) if a != b]) == 4
 
 
+def test_spaces_are_those_of_the_images(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "[red]photos.npz"
+    images = np.random.default_rng(0).integers(0, 256, (60, 32, 48, 3), dtype=np.uint8)
+    np.savez(path, x=images, y=np.arange(60) % 3)
+    found = call(capsys, "spaces", "dcgan", "--data", str(path), "--image-size", "16x24", "--conditional")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.strip().startswith("dcgan, for [red]photos.npz, images of (16, 24, 3): ranges follow the images")
+    assert re.search(r"class_input +│ concatenation, normalization +│", found.out)
+    assert re.search(r"critic_steps +│ 1, 2, 5 +│", found.out)
+    plain = call(capsys, "spaces", "dcgan").out
+    assert plain.strip().startswith("dcgan, for mnist5k, images of (28, 28, 1)")
+    assert "class_input" not in plain
+    np.savez(path, x=images)
+    found = call(capsys, "spaces", "dcgan", "--data", str(path), "--conditional")
+    assert found.error().startswith("Conditional GANs need images labelled with two or more classes")
+
+
 def test_no_text_of_spaces_is_lost_in_a_narrow_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert "…" not in call(capsys, "spaces", "dcgan").out

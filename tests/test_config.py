@@ -390,7 +390,7 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
             "objective must be one of fcd, kid, coverage, mind, classifier_score, but got 'fdc' (did",
         ),
         ("finalist = 2", "has an unknown key 'finalist' (did you mean 'finalists'?)"),
-        ("max_time = 'soon'", "Expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
+        ("max_time = 'soon'", "max_time: expected a time such as 90s, 5m or 1h30m, but got 'soon'."),
         ("set = 3", "set must be of type dict, but got 3."),
         ("[set]\nbeta1 = [0.5]", "set.beta1 must be a number, a text, true or false, but got [0.5]."),
         ("[set.generator]\ndepth = 3", "set.generator must be a number, a text, true or false, but got {'depth': 3}."),

@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     spaces.add_argument("name", nargs="?", metavar="NAME", help="of a search space")
+    _add_images(spaces)
     _add_steering(spaces)
     spaces.set_defaults(run=_spaces)
     return parser
@@ -122,11 +123,7 @@ def _add_search(commands: Any) -> None:
         description="Search for the best GAN on your images. Without arguments: five minutes on 5,000 MNIST digits.",
         argument_default=argparse.SUPPRESS,
     )
-    search.add_argument(
-        "--data", metavar="D", help="mnist5k (default), digits, mnist, fashion_mnist, cifar10, or a path"
-    )
-    search.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
-    search.add_argument("--conditional", action="store_true", help="tell the GANs the class of each image")
+    _add_images(search)
     search.add_argument("--space", metavar="NAME", help="dcgan (default), mlp, progressive or resnet")
     search.add_argument(
         "--oracle",
@@ -168,6 +165,14 @@ def _add_search(commands: Any) -> None:
     _add_steering(search)
     search.add_argument("--config", metavar="F.toml", help="read settings from a file; flags win over it")
     search.set_defaults(run=_search)
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", metavar="D", help="mnist5k (default), digits, mnist, fashion_mnist, cifar10, or a path"
+    )
+    parser.add_argument("--image-size", metavar="HxW", help="crop and resize the images")
+    parser.add_argument("--conditional", action="store_true", help="tell the GANs the class of each image")
 
 
 def _add_steering(parser: argparse.ArgumentParser) -> None:
@@ -276,7 +281,7 @@ def _search(options: argparse.Namespace) -> int:
     config = SearchConfig.load(flags, getattr(options, "config", None))
     console = _console()
     _check_names(config)
-    data = _load_data(config)
+    data = _load_data(config).split(seed=config.seed)
     config = config.plan_epochs(len(data.train))
     console.print(
         f"{data.name}: {len(data.train)} training images of {data.image_shape}", markup=False, highlight=False
@@ -293,13 +298,13 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _load_data(config: SearchConfig) -> Any:
-    """The splits of the images; refuses those without labels for conditional GANs."""
+    """The images; refuses those without labels for conditional GANs."""
     from tuner_gan import datasets
     from tuner_gan.known_datasets import DOWNLOADED
 
     if config.data in DOWNLOADED:
         _load_tensorflow()  # Keras downloads them
-    data = datasets.load(config.data, config.size).split(seed=config.seed)
+    data = datasets.load(config.data, config.size)
     if config.conditional and data.num_classes is None:
         raise ConfigError(
             f"Conditional GANs need images labelled with two or more classes, but {data.name} has none: add labels or "
@@ -693,30 +698,34 @@ def _rerun(options: argparse.Namespace) -> int:
 
 def _spaces(options: argparse.Namespace) -> int:
     from rich.table import Table
+    from rich.text import Text
 
-    from tuner_gan.config import STEERING, SearchConfig
+    from tuner_gan.config import SearchConfig
     from tuner_gan.search_spaces import SPACES
 
     console = _console()
-    steering = {table: flags for table, flags in vars(options).items() if table in STEERING}
+    flags = {key: value for key, value in vars(options).items() if key not in ("run", "name")}
     name = getattr(options, "name", None)
     if name is None:
-        if steering:
-            raise ConfigError(f"--{next(iter(steering))} needs the name of a space: choose one of {', '.join(SPACES)}.")
+        if flags:
+            flag = next(iter(flags)).replace("_", "-")
+            raise ConfigError(f"--{flag} needs the name of a space: choose one of {', '.join(SPACES)}.")
         for name in SPACES:
             console.print(f"{name}    (tuner-gan spaces {name} lists its hyperparameters)", highlight=False)
         return 0
-    config = SearchConfig.load({"space": name, **steering})
+    config = SearchConfig.load({"space": name, **flags})
     _check_names(config)
+    data = _load_data(config)
     _load_tensorflow()
     from tuner_gan.search_spaces.base import declare, describe_parameters
 
-    shape = (28, 28, 1)
-    table = Table(title=f"{name}, for images of {shape}; ranges follow the image", title_justify="left")
+    title = Text(f"{name}, for {data.name}, images of {data.image_shape}: ranges follow the images")
+    table = Table(title=title, title_justify="left")
     table.add_column("hyperparameter", no_wrap=True)
     for heading in ("range", "default", "active when"):
         table.add_column(heading, overflow="fold")
-    for row in describe_parameters(declare(_make_space(config, shape))):
+    classes = data.num_classes if config.conditional else 0
+    for row in describe_parameters(declare(_make_space(config, data.image_shape, classes))):
         table.add_row(*row)
     console.print(table)
     console.print(STEER, markup=False, highlight=False, soft_wrap=True)

@@ -147,9 +147,13 @@ class SearchConfig:
             raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
         if "\0" in self.dir:
             raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r}.")
-        for duration in (self.max_time, self.max_trial_time):
+        for name in ("max_time", "max_trial_time"):
+            duration = getattr(self, name)
             if duration is not None:
-                parse_duration(duration)
+                try:
+                    parse_duration(duration)
+                except ConfigError as error:
+                    raise ConfigError(f"{name}: {str(error)[0].lower()}{str(error)[1:]}") from error
         self._check_oracle()
         if self.image_size is not None:
             parse_size(self.image_size)
@@ -326,8 +330,8 @@ def _parse_steering(table: str, flags: list[str]) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Value:
     text = text.strip()
-    if text in ("true", "false"):
-        return text == "true"
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     kinds: tuple[Callable[[str], Value], ...] = (int, float)
     for kind in kinds:
         try:

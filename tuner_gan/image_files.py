@@ -120,11 +120,16 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
     paths = flat or [path for paths in by_class.values() for path in paths]
     if not paths:
         raise DatasetError(
-            f"{folder} holds no images: expected PNG or JPEG files in it or in one sub-folder a class, "
-            "or the four IDX files of an MNIST-format dataset."
+            f"{folder} holds no images ({_listed(_visible(folder))}): expected PNG or JPEG files in it or in one "
+            "sub-folder a class, or the four IDX files of an MNIST-format dataset."
         )
     labels = [name for name, paths in by_class.items() for _ in paths]
     return RawImages(_read_images(paths, image_size), np.array(labels) if labels else None)
+
+
+def _listed(entries: Sequence[Path]) -> str:
+    names = ", ".join(entry.name for entry in entries[:3])
+    return f"{names} and {len(entries) - 3} more" if len(entries) > 3 else names or "it is empty"
 
 
 def _visible(folder: Path) -> list[Path]:

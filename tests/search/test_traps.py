@@ -119,7 +119,7 @@ def test_trap_02_a_gan_is_built_at_once(tmp_path: Path, stand_in_tensorboard: No
     (oversized,) = stock.run().values()
     assert oversized.status == "COMPLETED"  # three parameters, and none was counted
 
-    with pytest.raises(SearchError, match=r"have \d+ parameters, more than max_model_size=600"):
+    with pytest.raises(SearchError, match=r"have \d+ parameters, more than the limit of 600"):
         run_search(tmp_path, "large", max_trials=1, max_model_size=600)
     (record,) = load(tmp_path / "large").records
     assert record.status == "FAILED"
@@ -409,7 +409,7 @@ def test_trap_10_chief_and_worker(tmp_path: Path) -> None:
     assert list(sizes > 1000) == list(trials.status == "FAILED")
     assert sorted(trials.status) == ["COMPLETED", "COMPLETED", "FAILED"], sizes
     assert set(trials.origin) == {"search"}
-    assert trials.message.dropna().str.contains("more than max_model_size=1000").all()
+    assert trials.message.dropna().str.contains("more than the limit of 1000").all()
     history = results.history()
     for trial in results.records:
         if trial.score is not None:

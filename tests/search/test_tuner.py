@@ -363,6 +363,10 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
         ({"finalist_seeds": 0}, "finalist_seeds must be an integer from 1, but got 0"),
         ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
         ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
+        (
+            {"oracle": "grid", "enqueue": [{"generator_depth": 2}]},
+            "enqueue and storage are for Optuna's samplers .*'grid'",
+        ),
         ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),
         ({"hypermodel": GANHyperModel((16, 16, 1))}, r"same images, but got shapes \(16, 16, 1\) and \(8, 8, 1\)"),
     ],

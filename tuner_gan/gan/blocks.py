@@ -18,7 +18,7 @@ class Block(ABC):
     """One doubling of a generator's map, and one halving of a discriminator's.
 
     Subclass it and give it a name; `family="my_block"` in a `GeneratorSpec` or `DiscriminatorSpec`, and
-    `BlockSpace(image_shape, blocks=["my_block"])`, then use it. An architecture stores the name only: whoever reads it
+    `ResNetSpace(image_shape, blocks=["my_block"])`, then use it. An architecture stores the name only: whoever reads it
     back must have imported the class.
 
     Between blocks the network normalises and activates (and drops out, in the discriminator), so a block gets what is

@@ -130,8 +130,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         Args:
             generator_optimizer: None for the architecture's, with its learning rate and decays.
             discriminator_optimizer: None for the same at `lr_ratio` times that rate.
-            jit_compile: whether XLA compiles the training step; `"auto"` where that pays: on a GPU always, on a CPU in
-                a `fit` of 600 steps or more, and never for networks or recipes that XLA makes slower.
+            jit_compile: whether XLA compiles the training step; `"auto"` where that pays in a `fit` on arrays: on a GPU
+                always, on a CPU from 600 steps on, and never for networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
                 fewer of larger ones, down to 1.
             **kwargs: `run_eagerly` of `keras.Model.compile`.

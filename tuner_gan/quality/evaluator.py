@@ -526,7 +526,10 @@ def _check_objective(objective: str, known: Any) -> None:
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, list(OBJECTIVES))
     if objective not in known:
-        raise ConfigError(f"The objective {objective!r} needs labels and a classifier of them: choose fcd or kid.")
+        raise ConfigError(
+            f"The objective {objective!r} needs labels, and a classifier of them in place of other features: choose "
+            "fcd, kid, coverage or mind."
+        )
 
 
 def _check_same(

@@ -180,7 +180,7 @@ class TrialRun:
         if len(killed) >= MOST_KILLS and len(set(killed[-MOST_KILLS:])) == 1:
             raise keras_tuner.errors.FailedTrialError(
                 f"the process was killed {MOST_KILLS} times in a row after {killed[-1]} epochs of this trial: most "
-                "likely memory ran out, so give the search fewer workers or limit max_model_size"
+                "likely memory ran out, so give the search fewer workers or a limit of parameters"
             )
 
     def _delete_leftovers(self) -> None:
@@ -235,7 +235,7 @@ class TrialRun:
         self._update(generator_params=sizes[0], discriminator_params=sizes[1])
         if max_model_size and sum(sizes) > max_model_size:
             raise keras_tuner.errors.FailedTrialError(
-                f"generator and discriminator have {sum(sizes)} parameters, more than max_model_size={max_model_size}"
+                f"generator and discriminator have {sum(sizes)} parameters, more than the limit of {max_model_size}"
             )
         with self._times.spent_on("build_s"):
             if self.gan is None or not self.gan.restart_as(gan):

@@ -48,6 +48,7 @@ from tuner_gan.search.callbacks import ExecutionCallback, count_epochs, fatal_wh
 from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
+from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
@@ -213,6 +214,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
         files.create_folder(self.folder)
+        if oracle in ORACLES and oracle not in SAMPLERS and (enqueue or storage):
+            raise ConfigError(
+                f"enqueue and storage are for Optuna's samplers ({', '.join(SAMPLERS)}), not for {oracle!r}."
+            )
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
             oracle = make_oracle(
@@ -500,7 +505,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             or len(images) == 0
         ):
             got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise ConfigError(f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}.")
+            raise ConfigError(
+                f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}: "
+                "datasets.from_arrays(images).images makes such of others."
+            )
         if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
             raise ConfigError(f"epochs must be an integer from 1, but got {epochs!r}.")
         if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
