@@ -94,8 +94,8 @@ class ExecutionRecord:
     Attributes:
         duration_s: seconds from the start of its training to the end of it, rungs and their files included.
         build_s: seconds to build and compile the GAN object, before the training.
-        compile_s: seconds from the start of the training to the end of its first call: tracing, compilation, up to eight
-            steps.
+        compile_s: seconds from the start of the training to the end of its first call: tracing, compilation, eight
+            steps at most.
         eval_s: seconds of all scoring, at rungs and of the best epoch after the training.
         save_s: seconds to make and write generators, samples, history, state and records, but for the trial's last
             record, which cannot tell its own.

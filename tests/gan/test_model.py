@@ -710,6 +710,15 @@ def test_a_state_is_more_than_keras_s_weights() -> None:
     assert all(np.array_equal(np.array(a), np.array(b)) for a, b in zip(*dropped, strict=True))
 
 
+def test_files_of_weights_have_every_random_state(tmp_path: Path) -> None:
+    first, second = _built(HARD, 0), _built(HARD, 9)
+    first.save_weights(tmp_path / "state.weights.h5")
+    second.load_weights(tmp_path / "state.weights.h5")
+    assert sum(variable.name == "seed_generator_state" for variable in first.variables) == 3
+    for one, other in zip(first.get_state(), second.get_state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_state_of_another_gan_is_refused() -> None:
     gan, other = _compiled(), _built(HARD, 0)
     before = gan.get_state()

@@ -40,6 +40,8 @@ XLA_PAYS_AFTER = 600
 """Steps of a `fit` from which compiling with XLA saves more time than it takes; see docs/performance.md."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
+RANDOM_STATE = "seed_generator_state"
+"""Name of the variable of a `keras.random.SeedGenerator`."""
 FLOAT16_SCALE = 2.0**10
 """Of gradients in float16: derivatives by logits are at most one over the batch size, so it leaves a factor of 65."""
 LEAST_SEED = 1e-15
@@ -236,14 +238,20 @@ class GAN(keras.Model):  # type: ignore[misc]
         return cls(**{**config, "architecture": GANArchitecture.from_json(config["architecture"])})
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the state of the latents' random numbers beside the weights, which Keras itself leaves out."""
+        """Saves every random state beside the weights, those of latents, noise and dropout, which Keras leaves out."""
         super().save_own_variables(store)
-        store["seed_generator"] = np.asarray(self.seed_generator.state)
+        for number, state in enumerate(self._random_states()):
+            store[f"{RANDOM_STATE}_{number}"] = np.asarray(state)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` wrote, so that training goes on with new latents, not with old ones."""
-        self.seed_generator.state.assign(np.asarray(store["seed_generator"]))
-        super().load_own_variables({name: store[name] for name in store.keys() - {"seed_generator"}})
+        own = {**store}
+        for number, state in enumerate(self._random_states()):
+            state.assign(np.asarray(own.pop(f"{RANDOM_STATE}_{number}")))
+        super().load_own_variables(own)
+
+    def _random_states(self) -> list[Any]:
+        return [variable for variable in self.variables if variable.name == RANDOM_STATE]
 
     @classmethod
     def load(cls, path: str | Path) -> GAN:
