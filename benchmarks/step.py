@@ -124,7 +124,7 @@ def step_flops(gan: GANArchitecture) -> float:
 
 
 def _flops(network: keras.Model) -> float:
-    """Of one image's way forth through dense and convolutional layers: two for each use of a weight."""
+    """Of one image's forward pass through dense and convolutional layers: two for each use of a weight."""
     total = 0.0
     for layer in network.layers:
         if isinstance(layer, keras.layers.Dense):

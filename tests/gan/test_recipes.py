@@ -113,7 +113,7 @@ def _softplus(x: Any) -> Any:
 def test_a_penalty_is_added_to_the_discriminator_s_gradient_alone(
     settings: dict[str, Any], logit: float, loss: str, penalty: str
 ) -> None:
-    """However small the loss's own derivatives are that the penalty's share their way back with."""
+    """However small the loss's own derivatives are that the penalty's share their backward pass with."""
     gan = _gan(loss=loss, penalty=penalty, penalty_weight=3.0, discriminator=settings)
     gan.discriminator.layers[-1].bias.assign([logit])
     twin, batch = _twin(gan), _batch(6)

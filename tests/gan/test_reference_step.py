@@ -1,4 +1,4 @@
-"""One step of ours beside a plain one: a tape and a way forth for each network, the penalty differentiated twice.
+"""One step of ours beside a plain one: a tape and a forward pass for each network, the penalty differentiated twice.
 
 Gradients are compared as they reach the optimizers, so that no weight hides their last digits.
 """

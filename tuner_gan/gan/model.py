@@ -273,7 +273,7 @@ class GAN(keras.Model):  # type: ignore[misc]
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains the discriminator `critic_steps` times, each on its part of the images, in the last both networks.
 
-        In the last part the fakes are made once, and so are the discriminator's passes forth and back, which serve
+        In the last part the fakes are made once, and so are the discriminator's forward and backward passes, which serve
         both networks.
 
         Args:
@@ -307,7 +307,7 @@ class GAN(keras.Model):  # type: ignore[misc]
     def _train_discriminator(self, batch: dict[str, Any]) -> None:
         labels = batch.get("labels")
         seen = self._disguise(batch["images"]), self._disguise(self._make(batch, labels))
-        gradients, _, outputs, _ = self._way_back(seen, labels)
+        gradients, _, outputs, _ = self._backward(seen, labels)
         _apply(self.discriminator_optimizer, gradients, self.discriminator.trainable_variables)
         self._adapt_augmentation(outputs[0])
 
@@ -316,15 +316,15 @@ class GAN(keras.Model):  # type: ignore[misc]
         real = self._disguise(batch["images"])
         with tf.GradientTape() as tape:
             fake = self._disguise(self._make(batch, labels))
-        d_gradients, by_fake, outputs, losses = self._way_back((real, fake), labels)
+        d_gradients, by_fake, outputs, losses = self._backward((real, fake), labels)
         g_gradients = self._divided(tape.gradient(fake, variables, by_fake))
         _apply(self.discriminator_optimizer, d_gradients, self.discriminator.trainable_variables)
         _apply(self.generator_optimizer, g_gradients, variables)
         self._adapt_augmentation(outputs[0])
         return losses
 
-    def _way_back(self, seen: tuple[Any, Any], labels: Any) -> tuple[list[Any], Any, list[Any], tuple[Any, Any]]:
-        """Judges real and fake images, and goes back once for all who learn from it where that can be.
+    def _backward(self, seen: tuple[Any, Any], labels: Any) -> tuple[list[Any], Any, list[Any], tuple[Any, Any]]:
+        """Judges real and fake images, and takes one backward pass for all who learn from it where that can be.
 
         Returns:
             The gradients of the discriminator's loss, penalty included, by its variables; the gradient of the
@@ -369,7 +369,7 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     @property
     def _scale(self) -> float:
-        """What derivatives are multiplied by on their way back, because float16 has none below 6e-8.
+        """What derivatives are multiplied by in the backward pass, because float16 has none below 6e-8.
 
         References:
             Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; the factor is constant.
