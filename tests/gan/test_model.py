@@ -205,7 +205,7 @@ def _gradients_of_a_step(gan: GAN, images: Array) -> tuple[list[Array], list[Arr
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("logit", [-60.0, -20.0, 0.0, 20.0, 60.0])
-def test_one_way_back_serves_both_networks_however_sure_the_discriminator_is(logit: float, loss: str) -> None:
+def test_one_backward_pass_serves_both_networks_however_sure_the_discriminator_is(logit: float, loss: str) -> None:
     """The generator's gradient is the discriminator's, divided by a derivative that is e^-60 when it is sure.
 
     By the hinge loss it is zero.

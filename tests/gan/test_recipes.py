@@ -163,7 +163,7 @@ def test_a_penalty_holds_the_slope_near_one(penalty: str) -> None:
     assert slope() > 2
 
 
-def test_a_penalty_takes_the_way_back_that_both_losses_take() -> None:
+def test_a_penalty_shares_the_backward_pass_that_both_losses_take() -> None:
     """Each of two convolutions is gone back through once for real images, and once for fake ones."""
     gan = _gan(generator={"family": "dense"}, penalty="r1_r2", penalty_weight=1.0)
     gan.compile()
@@ -192,7 +192,7 @@ def test_smoothed_labels_reach_the_step() -> None:
     _assert_close(found[0], tape.gradient(d_loss, twin.discriminator.trainable_variables))
 
 
-def test_a_batch_normalised_discriminator_has_its_own_way_back_for_the_generator() -> None:
+def test_a_batch_normalised_discriminator_has_its_own_backward_pass_for_the_generator() -> None:
     gan = _gan(discriminator={"normalization": "batch"})
     twin, batch = _twin(gan), _batch(6)
     found = _gradients(gan, batch)

@@ -273,8 +273,8 @@ class GAN(keras.Model):  # type: ignore[misc]
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains the discriminator `critic_steps` times, each on its part of the images, in the last both networks.
 
-        In the last part the fakes are made once, and so are the discriminator's forward and backward passes, which serve
-        both networks.
+        In the last part the fakes are made once, and so are the discriminator's forward and backward passes, which
+        serve both networks.
 
         Args:
             data: real images, uint8 [N, H, W, C] or float in [-1, 1], N a multiple of `critic_steps`; of a conditional
