@@ -196,11 +196,12 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of record.json; `from_json` gives back an equal record."""
-        content = {key: value for key, value in vars(self).items() if key != "folder"}
+        content = {key: value for key, value in vars(self).items() if key not in ("folder", "killed_after")}
+        if self.killed_after:
+            content["killed_after"] = list(self.killed_after)
         content["hyperparameters"] = dict(self.hyperparameters)
         content["metrics"] = dict(self.metrics)
         content["flags"] = list(self.flags)
-        content["killed_after"] = list(self.killed_after)
         content["executions"] = [{**vars(one), "metrics": dict(one.metrics)} for one in self.executions]
         content["classes"] = [dict(vars(one)) for one in self.classes]
         return {"schema": files.SCHEMA, **content}

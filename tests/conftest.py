@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import gc
+import itertools
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +15,28 @@ from cli_runs import Run, search_once
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
 
-# Each of pytest-xdist's processes, and those that its tests start, has its share of the cores: networks this small are
-# slower with more threads than that, which only take turns.
-THREADS = str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
-for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(variable, THREADS)
-
 
 def pytest_configure() -> None:
     """Hears Ctrl-C also where a script runs the tests in the background, whose processes ignore it from their start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+TESTS_BETWEEN = 10
+_tests = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _left_to_itself() -> Iterator[None]:
+    """Takes what tests have left behind out of the garbage collector's sight.
+
+    Keras collects before each trial, and TensorFlow keeps some thousands of objects of each: after some hundred trials
+    in one process, looking through them takes longer than a small trial.
+    """
+    yield
+    if next(_tests) % TESTS_BETWEEN == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

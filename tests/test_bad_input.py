@@ -13,6 +13,7 @@ import pytest
 from cli_runs import ROOT, SEARCH, Run, call, copy_search, digits, run, search_once
 from PIL import Image
 
+from tuner_gan import files
 from tuner_gan.cli import main
 from tuner_gan.gan.losses import LOSSES
 from tuner_gan.search_spaces import SPACES
@@ -403,7 +404,9 @@ def test_a_folder_that_is_no_project_is_not_overwritten(capsys: Capture) -> None
 @pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 99}', "\0\0\0"])
 def test_a_damaged_record_costs_its_own_trial_only(project: Path, capsys: Capture, content: str) -> None:
-    (project / "trial_0" / "record.json").write_text(content, encoding="utf-8")
+    path = project / "trial_0" / "record.json"
+    path.write_text(content, encoding="utf-8")
+    files.copy_of(path).unlink()
     found = call(capsys, "trials", str(project), "--format", "json")
     assert found.code == 0
     rows = {row["trial_id"]: row for row in json.loads(found.out)}
@@ -445,8 +448,19 @@ def test_a_history_that_is_cut_off_keeps_its_whole_rows(project: Path, capsys: C
 
 
 @pytest.mark.filterwarnings("always::UserWarning")
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_a_damaged_record_with_a_copy_costs_nothing(project: Path, capsys: Capture) -> None:
+    path = project / "trial_0" / "record.json"
+    before = call(capsys, "trials", str(project), "--format", "json").out
+    path.write_text("{", encoding="utf-8")
+    found = call(capsys, "trials", str(project), "--format", "json")
+    assert (found.code, found.out) == (0, before)
+    assert found.err == f"tuner-gan: warning: {path} is damaged, so its copy .record.json.copy is read.\n"
+
+
 def test_a_damaged_search_json_costs_no_trial(project: Path, capsys: Capture) -> None:
     (project / "search.json").write_text("{", encoding="utf-8")
+    files.copy_of(project / "search.json").unlink()
     found = call(capsys, "trials", str(project), "--format", "json")
     assert (found.code, len(json.loads(found.out))) == (0, 2)
     assert "search.json is damaged" in found.err

@@ -535,7 +535,7 @@ def test_other_features_in_the_same_folder_are_refused(own: Path, project: Path,
 
 
 def test_the_classifier_score_needs_a_classifier(own: Path, digits: DataSplits) -> None:
-    with pytest.raises(ConfigError, match="objective 'classifier_score' needs labels and a classifier of them"):
+    with pytest.raises(ConfigError, match="objective 'classifier_score' needs labels, and a classifier of them"):
         QualityEvaluator.fit(digits, seed=SEED, features=extractor_model(), objective="classifier_score")
 
 

@@ -203,8 +203,8 @@ def test_a_damaged_file_costs_the_epochs_of_its_trial_at_most(
 @pytest.mark.parametrize("name", ["trial_0/record.json", "search.json"])
 def test_what_has_a_copy_costs_nothing(name: str, damage: str, directory: Path, whole: pd.DataFrame) -> None:
     path = directory / "search" / name
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with nothing_is_lost(directory / "search"):
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
         tuner, warned = go_on(directory)
     assert warned == [f"{path} is damaged, so its copy .{path.name}.copy is read."]
     pd.testing.assert_frame_equal(repeatable(tuner), whole)

@@ -70,6 +70,7 @@ def test_a_space_of_another_name_or_with_another_hyperparameter(tmp_path: Path) 
 def test_a_damaged_search_json_is_refused(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
     (tuner.folder / files.SEARCH).write_text('{"schema": 1,')
+    files.copy_of(tuner.folder / files.SEARCH).unlink()
     with pytest.raises(ProjectError, match=r"search.json is damaged: expected JSON.*; delete it, and"):
         make_tuner(tmp_path)
     (tuner.folder / files.SEARCH).write_text('{"schema": 99}')

@@ -19,7 +19,7 @@ from tuner_gan.search.tuner import GANTuner
 pytestmark = QUIET
 
 EPOCHS = 9
-SETTINGS: dict[str, Any] = {"oracle": "tpe", "pruner": "halving", "max_trials": 9, "finalists": 1, "finalist_seeds": 2}
+SETTINGS: dict[str, Any] = {"oracle": "tpe", "pruner": "halving", "max_trials": 6, "finalists": 1, "finalist_seeds": 1}
 
 
 class Strikes(keras.callbacks.Callback):  # type: ignore[misc]
@@ -56,7 +56,7 @@ def test_a_pruned_trial_keeps_what_it_has_and_ranks_after_completed_ones(searche
     table = searched.results().trials()
     states = {trial.user_attrs["trial_id"]: trial.state.name for trial in searched.oracle.study.trials}
     pruned = [record for record in searched.results().records if record.status == PRUNED]
-    assert 2 <= len(pruned) <= 8
+    assert 2 <= len(pruned) <= 5
     assert table.status[table["rank"].notna()].tolist() == [COMPLETED] * (len(table) - len(pruned)) + [PRUNED] * len(
         pruned
     )
@@ -75,12 +75,8 @@ def test_a_pruned_trial_keeps_what_it_has_and_ranks_after_completed_ones(searche
         assert not (record.folder / files.CHECKPOINT).exists()
 
 
-def test_the_same_seed_gives_the_same_table(searched: GANTuner, tmp_path: Path) -> None:
-    assert_same_search(search(tmp_path), searched)
-
-
-def test_interruptions_change_nothing(searched: GANTuner, tmp_path: Path) -> None:
-    strikes = Strikes({2, 12, 14, 19, 30})
+def test_the_same_seed_gives_the_same_table_whatever_interrupts_it(searched: GANTuner, tmp_path: Path) -> None:
+    strikes = Strikes({2, 12, 14, 19})
     interruptions = 0
     while True:
         try:
@@ -88,5 +84,5 @@ def test_interruptions_change_nothing(searched: GANTuner, tmp_path: Path) -> Non
             break
         except KeyboardInterrupt:
             interruptions += 1
-    assert interruptions == 5
+    assert interruptions == 4
     assert_same_search(tuner, searched)

@@ -169,7 +169,7 @@ class Killed(keras.callbacks.Callback):  # type: ignore[misc]
 
 @pytest.mark.parametrize(
     ("epochs", "status"),
-    [([2, 2, 2], "FAILED"), ([0, 0, 0], "FAILED"), ([1, 2, 2, 3, 3, 4], "COMPLETED"), ([2, 2], "COMPLETED")],
+    [([2, 2, 2], "FAILED"), ([0, 1, 1, 2], "COMPLETED")],
 )
 def test_a_trial_that_kills_every_process(epochs: list[int], status: str, tmp_path: Path) -> None:
     """As one does for which the memory does not suffice; one that gets on is none."""

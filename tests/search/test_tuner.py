@@ -35,6 +35,7 @@ pytestmark = QUIET
 
 TRIAL_FILES = {
     files.RECORD,
+    files.copy_of(Path(files.RECORD)).name,
     files.ARCHITECTURE,
     files.HISTORY,
     files.GENERATOR,
@@ -95,7 +96,7 @@ def test_the_project_folder(searched: GANTuner) -> None:
     names = {path.name for path in searched.folder.iterdir()}
     trials = {"trial_0", "trial_tutorial_dense", "trial_tutorial_conv", f"trial_{finalist_of(searched)}"}
     project = {files.SEARCH, files.STUDY, files.ARTIFACTS, files.CLASSIFIER_DIR, files.LOCK, files.PROCESS, files.REAL}
-    assert names == trials | project | {files.ASK_LOCK}
+    assert names == trials | project | {files.ASK_LOCK, files.copy_of(Path(files.SEARCH)).name}
     for trial in trials:
         expected = TRIAL_FILES if trial == "trial_0" else TRIAL_FILES - {files.KERASTUNER_TRIAL, files.LOCK}
         assert {path.name for path in (searched.folder / trial).iterdir()} == expected

@@ -186,6 +186,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
         if baselines not in ("all", "none"):
             raise ConfigError(f"baselines must be 'all' or 'none', but got {baselines!r}.")
+        if oracle in ORACLES and oracle not in SAMPLERS and (enqueue or storage):
+            raise ConfigError(
+                f"enqueue and storage are for Optuna's samplers ({', '.join(SAMPLERS)}), not for {oracle!r}."
+            )
         if worker is not None and (overwrite or not _is_name(worker)):
             reason = "overwrite would delete what others do" if overwrite else "it must be letters, digits, -, . and _"
             raise ConfigError(f"worker={worker!r} cannot be: {reason}.")
@@ -214,10 +218,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
         files.create_folder(self.folder)
-        if oracle in ORACLES and oracle not in SAMPLERS and (enqueue or storage):
-            raise ConfigError(
-                f"enqueue and storage are for Optuna's samplers ({', '.join(SAMPLERS)}), not for {oracle!r}."
-            )
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
             oracle = make_oracle(
@@ -269,6 +269,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         hypermodel.architecture(keras_tuner.HyperParameters())  # a space for other images or classes is refused now
         path = self.folder / files.SEARCH
         if path.exists():
+            with contextlib.suppress(ProjectError):  # the next line tells
+                files.mend(path)
             stored = read_search(path)
             check_same(self.folder, stored, wanted)
             return stored
@@ -567,7 +569,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     ) -> None:
         # Another process may have searched here since this tuner was made.
         with self._setup():
-            self._mend_files()
+            self._mend_records()
             self._search = self._open_project(self.hypermodel, self.oracle)
             if isinstance(self.oracle, OptunaOracle):
                 with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
@@ -616,9 +618,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
 
-    def _mend_files(self) -> None:
-        """Puts copies in the place of damaged descriptions; what has none is told when it is needed."""
-        for path in (self.folder / files.SEARCH, *self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")):
+    def _mend_records(self) -> None:
+        """Puts copies in the place of damaged records; what has none is told when it is needed."""
+        for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}"):
             with contextlib.suppress(ProjectError):
                 files.mend(path)
 
