@@ -448,7 +448,6 @@ def test_a_history_that_is_cut_off_keeps_its_whole_rows(project: Path, capsys: C
 
 
 @pytest.mark.filterwarnings("always::UserWarning")
-@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_damaged_record_with_a_copy_costs_nothing(project: Path, capsys: Capture) -> None:
     path = project / "trial_0" / "record.json"
     before = call(capsys, "trials", str(project), "--format", "json").out
@@ -458,6 +457,7 @@ def test_a_damaged_record_with_a_copy_costs_nothing(project: Path, capsys: Captu
     assert found.err == f"tuner-gan: warning: {path} is damaged, so its copy .record.json.copy is read.\n"
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_damaged_search_json_costs_no_trial(project: Path, capsys: Capture) -> None:
     (project / "search.json").write_text("{", encoding="utf-8")
     files.copy_of(project / "search.json").unlink()
