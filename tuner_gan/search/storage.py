@@ -76,9 +76,15 @@ def make_id(folder: Path) -> str:
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
     if not path.exists():
         try:
-            temporary.write_text(secrets.token_hex(16), encoding="ascii")
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                os.link(temporary, path)
+            with temporary.open("x", encoding="ascii") as file:
+                file.write(secrets.token_hex(16))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+        except FileExistsError:  # another process was faster
+            pass
+        except OSError:  # a disk that knows no links
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     return path.read_text(encoding="ascii")
