@@ -359,6 +359,30 @@ def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
     assert finished(alone.folder) == before
 
 
+@pytest.mark.parametrize(("trial_id", "waits"), [("1", True), ("final_1", False)])
+def test_a_worker_waits_for_what_may_become_a_finalist(trial_id: str, waits: bool, tmp_path: Path) -> None:
+    """And not for the finalist that a faster one has begun, which takes all the time that is left."""
+    tuner = make_tuner(tmp_path, oracle="tpe", worker="b", eager=True)
+    lock = files.trial_dir(tuner.folder, trial_id) / files.LOCK
+    lock.parent.mkdir()
+    code = (
+        "import sys, time, filelock\n"
+        "with filelock.FileLock(sys.argv[1]):\n    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            started = time.monotonic()
+            tuner._deadline = started + 2.0
+            tuner._wait_for_others()
+            assert (time.monotonic() >= tuner._deadline) == waits
+        finally:
+            other.kill()
+    tuner._deadline = None
+    tuner._wait_for_others()  # whoever held it is no more
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells private memory")
 def test_mapped_images_do_not_wear_a_worker_out(tmp_path: Path) -> None:
     size = 2**26

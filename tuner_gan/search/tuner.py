@@ -674,10 +674,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return self.worker is None or take_trial(self.folder, trial_id)
 
     def _wait_for_others(self) -> None:
-        """Waits until no other worker runs a trial, or the time is over."""
+        """Waits until no other worker runs a trial that may become a finalist, or the time is over."""
         if self.worker is None:
             return
-        while any(files.is_locked(path) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.LOCK}")):
+        # Another worker that has waited for this one may have begun a finalist already.
+        finalist = files.TRIAL_PREFIX + files.FINALIST_PREFIX
+        while any(
+            files.is_locked(path)
+            for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.LOCK}")
+            if not path.parent.name.startswith(finalist)
+        ):
             self._guard.check()
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return
