@@ -389,8 +389,10 @@ def _prepare(config: SearchConfig, data: Any) -> GANHyperModel:
 
     classes = data.num_classes if config.conditional else 0
     hypermodel = GANHyperModel(data.image_shape, _make_space(config, data.image_shape, classes), classes)
-    for point in config.points:
-        fill_point(declare(hypermodel.search_space), point)
+    if points := config.points:
+        space = declare(hypermodel.search_space)
+        for point in points:
+            fill_point(space, point)
     return hypermodel
 
 

@@ -100,6 +100,16 @@ def trial_dir(project: Path, trial_id: str) -> Path:
     return project / f"{TRIAL_PREFIX}{trial_id}"
 
 
+def trial_files(project: Path, name: str) -> Iterator[Path]:
+    """Yields the files of that name that there are in the folders of trials, finalists among them."""
+    yield from project.glob(f"{TRIAL_PREFIX}*/{name}")
+
+
+def is_of_finalist(path: Path) -> bool:
+    """Tells whether a file is in the folder of a finalist, not in that of another trial."""
+    return path.parent.name.startswith(TRIAL_PREFIX + FINALIST_PREFIX)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is flushed and renamed to `path`.
@@ -181,11 +191,10 @@ def mend(path: Path) -> None:
     Raises, Warns:
         As `read_json`.
     """
-    value = read_json(path)
-    with contextlib.suppress(_DamagedError):
+    try:
         _read_object(path)
-        return
-    write_json(path, value)
+    except _DamagedError:
+        write_json(path, read_json(path))
 
 
 class _DamagedError(ProjectError):

@@ -373,7 +373,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     path.replace(path.with_name(f"damaged-{path.name}"))
             oracle.reload()
         # A folder without a record is of a trial that did not begin.
-        begun = self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")
+        begun = files.trial_files(self.folder, files.RECORD)
         names = [path.parent.name.removeprefix(files.TRIAL_PREFIX) for path in begun]
         lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
         where = files.STUDY if oracle.storage is None else "the storage"
@@ -620,7 +620,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _mend_records(self) -> None:
         """Puts copies in the place of damaged records; what has none is told when it is needed."""
-        for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}"):
+        for path in files.trial_files(self.folder, files.RECORD):
             with contextlib.suppress(ProjectError):
                 files.mend(path)
 
@@ -678,11 +678,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if self.worker is None:
             return
         # Another worker that has waited for this one may have begun a finalist already.
-        finalist = files.TRIAL_PREFIX + files.FINALIST_PREFIX
         while any(
             files.is_locked(path)
-            for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.LOCK}")
-            if not path.parent.name.startswith(finalist)
+            for path in files.trial_files(self.folder, files.LOCK)
+            if not files.is_of_finalist(path)
         ):
             self._guard.check()
             if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -799,8 +798,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if self._stop_at is None:
             return
         # A checkpoint is deleted when its trial ends. That of a finalist is no trial to go on with now.
-        finalists = set(self.folder.glob(f"{files.TRIAL_PREFIX}{files.FINALIST_PREFIX}*/{files.CHECKPOINT}"))
-        goes_on = set(self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.CHECKPOINT}")) - finalists
+        goes_on = any(not files.is_of_finalist(path) for path in files.trial_files(self.folder, files.CHECKPOINT))
         least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
         if time.monotonic() + least >= self._stop_at:
             raise _BudgetSpentError
@@ -813,11 +811,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """What is left of the epochs of all trials, or of those that are no finalists; None without a limit."""
         if self._max_total_epochs is None:
             return None
-        finalist = files.TRIAL_PREFIX + files.FINALIST_PREFIX
-        trained = {path: count_epochs(path) for path in self.folder.glob(f"{files.TRIAL_PREFIX}*/{files.HISTORY}")}
+        trained = {path: count_epochs(path) for path in files.trial_files(self.folder, files.HISTORY)}
         left = self._max_total_epochs - sum(trained.values())
         if self._trial_epochs is not None:
-            of_others = (epochs for path, epochs in trained.items() if not path.parent.name.startswith(finalist))
+            of_others = (epochs for path, epochs in trained.items() if not files.is_of_finalist(path))
             left = min(left, self._trial_epochs - sum(of_others))
         return max(0, left)
 

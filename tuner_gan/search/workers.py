@@ -148,7 +148,7 @@ class WorkerPool:
 
     def _records(self) -> dict[Path, int]:
         # Times are compared for being equal only: a clock may be set back.
-        return {path: path.stat().st_mtime_ns for path in self._folder.glob(f"{files.TRIAL_PREFIX}*/{files.RECORD}")}
+        return {path: path.stat().st_mtime_ns for path in files.trial_files(self._folder, files.RECORD)}
 
     def _log(self, name: str) -> Path:
         return self._folder / files.WORKERS_DIR / f"{name}.log"
