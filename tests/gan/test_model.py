@@ -4,7 +4,9 @@ Where Keras itself loses something, a stock model stands beside ours, so that th
 """
 
 import copy
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from keras_tuner.src.engine.tuner import maybe_compute_model_size
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
+from tuner_gan.gan.arithmetic import step_flops
 from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.losses import LOSSES
 from tuner_gan.gan.model import GAN
@@ -251,37 +254,61 @@ def test_compiled_by_xla_the_step_is_the_same(normalization: Any, loss: Any) -> 
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_convolutions_of_images_are_products_under_xla_on_a_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_of_images_are_computed_as_is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = GANArchitecture(SHAPE, GeneratorSpec("conv", LATENT, (8, 6)), DiscriminatorSpec("conv", (6, 8)))
     gan = GAN(architecture, seed=0)
+    monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: True)
 
-    def products() -> list[bool]:
-        return [layer.as_product for layer in gan._flatten_layers() if isinstance(layer, ImageConvolution)]
+    def ways() -> list[str]:
+        return [layer.way for layer in gan._flatten_layers() if isinstance(layer, ImageConvolution)]
 
+    assert ways() == ["keras", "keras"]
     gan.compile()
-    assert products() == [False, False]
+    assert ways() == ["blocks", "blocks"]
     gan._set_xla(True)
-    assert products() == [True, True]
+    assert ways() == ["products", "products"]
     gan._set_xla(False)
-    assert products() == [False, False]
+    assert ways() == ["blocks", "blocks"]
     gan.compile(jit_compile=True)
-    assert products() == [True, True]
+    assert ways() == ["products", "products"]
+    monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: False)
+    gan.compile(jit_compile=False)
+    assert ways() == ["keras", "keras"]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
     gan.compile(jit_compile=True)
-    assert products() == [False, False]
+    assert ways() == ["keras", "keras"]
     averaged = {type(layer).__module__.split(".")[0] for layer in gan.ema_generator._flatten_layers()}
     assert averaged == {"keras"}
 
 
-def test_only_long_trainings_of_what_xla_makes_faster_are_compiled() -> None:
-    assert _compiled()._xla_pays(600)
-    assert not _compiled()._xla_pays(599)
-    assert not _compiled(instance_noise=0.1)._xla_pays(600)
+@pytest.mark.parametrize("onednn", [False, True])
+def test_nothing_of_a_gan_that_has_trained_is_kept(onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: onednn)
+    gan = _compiled(penalty="r1", penalty_weight=0.1)
+    gan.fit(_images(8), verbose=0)
+    left = weakref.ref(gan), weakref.ref(gan.generator.layers[-1]), weakref.ref(gan.generator_optimizer)
+    del gan
+    keras.backend.clear_session()
+    gc.collect()
+    assert [one() for one in left] == [None] * 3
+
+
+@pytest.mark.parametrize(("onednn", "least"), [(False, 600), (True, 2000)])
+def test_only_long_trainings_of_what_xla_makes_faster_are_compiled(
+    onednn: bool, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: onednn)
+    assert _compiled()._xla_pays(least, 4)
+    assert not _compiled()._xla_pays(least - 1, 4)
+    assert not _compiled(instance_noise=0.1)._xla_pays(least, 4)
     for slow in ({"downsampling": "max_pool"}, {"dropout": 0.1}):
         gan = GAN(replace(_architecture(), discriminator=replace(_architecture().discriminator, **slow)))
         gan.compile()
-        assert not gan._xla_pays(600)
+        assert not gan._xla_pays(least, 4)
     gan = _compiled()
+    enough = int(1e9 / step_flops(gan.generator, gan.discriminator, 1)) + 1
+    assert gan._xla_pays(least, enough) is not onednn  # oneDNN is faster with much to compute
+    assert gan._xla_pays(least, enough - 1)
     gan.fit(_images(8), verbose=0)
     assert gan.jit_compile is False
     gan.compile(jit_compile=True)
@@ -730,6 +757,7 @@ def test_the_state_of_another_gan_is_refused() -> None:
 
 def test_xla_is_chosen_by_the_whole_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuner_gan.gan.model.XLA_PAYS_AFTER", 6)
+    monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: False)
     gan = _compiled()
     gan.fit(_images(8), epochs=3, initial_epoch=2, verbose=0)
     assert gan.jit_compile is True

@@ -24,6 +24,7 @@ from tuner_gan.gan.architecture import (
 from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.model import GAN
 from tuner_gan.gan.networks import build_discriminator, build_generator
+from tuner_gan.gan.normalization import FusedBatchNormalization
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]
@@ -391,7 +392,7 @@ def test_a_saved_generator_loads_without_tuner_gan(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["conv", "resnet", "sndcgan"])
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 def test_networks_for_training_map_alike(family: str, upsampling: Any) -> None:
-    """Their layers of images, and no others, are tuner_gan's own."""
+    """Their layers of images, what is flat or normalises a batch, and no others, are tuner_gan's own."""
     shape = (8, 8, 3)
     specs = GeneratorSpec(family, 5, (8, 6), upsampling=upsampling), DiscriminatorSpec(family, (6, 8))
     inputs = _latents(4, 5), _images(4, shape)
@@ -404,6 +405,8 @@ def test_networks_for_training_map_alike(family: str, upsampling: Any) -> None:
         of_images = [kind for kind in own if issubclass(kind, ImageConvolution)]
         assert len(of_images) == (0 if family != "conv" and build is build_discriminator else 1)
         flat = [kind for kind in own if kind is FlatLeakyReLU]
-        assert len(of_images) + len(flat) == len(own)
+        fused = [kind for kind in own if kind is FusedBatchNormalization]
+        assert len(of_images) + len(flat) + len(fused) == len(own)
         assert bool(flat) == (build is build_discriminator)
+        assert bool(fused) == (build is build_generator)
         assert all(type(layer).__module__.startswith("keras.") for layer in plain._flatten_layers())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers, ops
+import tensorflow as tf
+from keras import layers
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -19,5 +20,6 @@ class FlatLeakyReLU(layers.LeakyReLU):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Maps a tensor to one of its shape."""
         # No `tf.custom_gradient`: TensorFlow keeps the graph that one was traced in until the process ends.
-        slopes = ops.cast(ops.where(inputs > 0, 1.0, self.negative_slope), inputs.dtype)
-        return inputs * ops.stop_gradient(slopes)
+        ones = tf.ones_like(inputs)
+        slopes = tf.raw_ops.LeakyReluGrad(gradients=ones, features=inputs, alpha=float(self.negative_slope))
+        return inputs * tf.stop_gradient(slopes)

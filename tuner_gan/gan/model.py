@@ -15,8 +15,9 @@ from keras import ops
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
+from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
-from tuner_gan.gan.convolutions import ImageConvolution
+from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.penalties import PENALTIES
@@ -38,6 +39,10 @@ PIXELS_PER_CALL = 2**13
 callbacks, time limits and Ctrl-C are heard between calls only."""
 XLA_PAYS_AFTER = 600
 """Steps of a `fit` from which compiling with XLA saves more time than it takes; see docs/performance.md."""
+ONEDNN_PAYS_AFTER = 2000
+"""The same where TensorFlow has oneDNN without XLA,"""
+ONEDNN_MOST_FLOPS = 1e9
+"""and floating-point operations of a step from which oneDNN is always faster."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
 RANDOM_STATE = "seed_generator_state"
@@ -133,7 +138,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             generator_optimizer: None for the architecture's, with its learning rate and decays.
             discriminator_optimizer: None for the same at `lr_ratio` times that rate.
             jit_compile: whether XLA compiles the training step; `"auto"` where that pays in a `fit` on arrays: on a GPU
-                always, on a CPU from 600 steps on, and never for networks or recipes that XLA makes slower.
+                always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels; never for
+                networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
                 fewer of larger ones, down to 1.
             **kwargs: `run_eagerly` of `keras.Model.compile`.
@@ -492,7 +498,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             batch_size = min(batch_size or self.architecture.training.batch_size, len(x) // critic_steps)
             if self._xla == "auto":
                 # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
-                self._set_xla(self._xla_pays(epochs * (len(x) // (critic_steps * batch_size))))
+                self._set_xla(self._xla_pays(epochs * (len(x) // (critic_steps * batch_size)), batch_size))
             x, y = self._batches(x, labels, critic_steps * batch_size), None
         if isinstance(x, tf.data.Dataset):
             kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
@@ -506,8 +512,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             return None
         return check_class_indices(labels, count, classes).astype(np.int32)
 
-    def _xla_pays(self, steps: int) -> bool:
-        """Tells whether compiling a `fit` of so many steps saves time."""
+    def _xla_pays(self, steps: int, batch_size: int) -> bool:
+        """Tells whether compiling a `fit` of so many steps of so many images saves time."""
         training, discriminator = self.architecture.training, self.architecture.discriminator
         if self.run_eagerly or tf.distribute.has_strategy() or self.distribute_strategy.num_replicas_in_sync > 1:
             return False
@@ -515,16 +521,20 @@ class GAN(keras.Model):  # type: ignore[misc]
             return True
         # Measured on a CPU: with noise XLA takes twice as long, with max pooling a quarter more, with dropout a sixth.
         is_slow = training.instance_noise > 0 or discriminator.downsampling == "max_pool" or discriminator.dropout > 0
+        if uses_onednn():
+            flops = step_flops(self.generator, self.discriminator, batch_size)
+            return steps >= ONEDNN_PAYS_AFTER and flops < ONEDNN_MOST_FLOPS and not is_slow
         return steps >= XLA_PAYS_AFTER and not is_slow
 
     def _set_xla(self, on: bool) -> None:
         if self.jit_compile != on:
             self.jit_compile = on
             self.train_function = None  # traced for the other
-        as_product = on and not tf.config.list_physical_devices("GPU")
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        on_cpu: Way = "products" if on else "blocks" if uses_onednn() else "keras"
         for layer in self._flatten_layers():
             if isinstance(layer, ImageConvolution):
-                layer.as_product = as_product
+                layer.way = "keras" if has_gpu else on_cpu
 
     def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
         """One epoch's batches; order and latents follow from the seed and the steps before that epoch alone.
@@ -537,12 +547,13 @@ class GAN(keras.Model):  # type: ignore[misc]
         options.autotune.enabled = False
         options.deterministic = True
         kinds = [images.dtype, np.dtype(np.int64)] + ([] if labels is None else [labels.dtype])
-        first, order = 0, np.arange(len(images))
+        # Not this model: TensorFlow may keep `take` until the process ends.
+        first, order, steps, latent_dim = 0, np.arange(len(images)), self.steps, self.architecture.generator.latent_dim
 
         def take(index: np.int64) -> list[np.ndarray]:
             nonlocal first, order
             if index == 0:
-                first = int(self.steps)
+                first = int(steps)
                 order = np.random.default_rng([order_seed, first]).permutation(len(images))
             chosen = order[index * batch_size : (index + 1) * batch_size]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
@@ -553,8 +564,10 @@ class GAN(keras.Model):  # type: ignore[misc]
             real, seed, *rest = tf.numpy_function(take, [index], kinds)
             real = tf.ensure_shape(real, (batch_size, *images.shape[1:]))
             # Latents are drawn here, because in a step compiled by XLA they would take a tenth of its time on a CPU.
-            shape = (batch_size, self.architecture.generator.latent_dim)
-            made = {"images": real, "latents": tf.random.stateless_normal(shape, tf.ensure_shape(seed, (2,)))}
+            made = {
+                "images": real,
+                "latents": tf.random.stateless_normal((batch_size, latent_dim), tf.ensure_shape(seed, (2,))),
+            }
             return {**made, "labels": tf.ensure_shape(rest[0], (batch_size,))} if rest else made
 
         # In order, one at a time: the first batch of an epoch fixes the others' order.

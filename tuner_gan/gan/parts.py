@@ -11,6 +11,7 @@ from keras import layers
 from tuner_gan.gan.activations import FlatLeakyReLU
 from tuner_gan.gan.architecture import DiscriminatorSpec, GeneratorSpec
 from tuner_gan.gan.convolutions import MOST_CHANNELS, ImageConv2D, ImageConv2DTranspose
+from tuner_gan.gan.normalization import FusedBatchNormalization
 
 LEAKY_SLOPE = 0.2
 """Slope of LeakyReLU below zero, as in DCGAN (arXiv:1511.06434)."""
@@ -50,7 +51,9 @@ class Parts:
         normalization = self.spec.normalization
         if normalization == "batch":
             # Keras's momentum of 0.99 lags behind a generator that is trained for a few hundred steps.
-            x = layers.BatchNormalization(momentum=0.9, **affine)(x)
+            is_fused = self._for_training and isinstance(self.spec, GeneratorSpec)  # a penalty differentiates the other
+            kind = FusedBatchNormalization if is_fused else layers.BatchNormalization
+            x = kind(momentum=0.9, **affine)(x)
         elif normalization == "layer":
             x = layers.LayerNormalization(**affine)(x)
         elif normalization == "group":
