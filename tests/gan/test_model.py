@@ -309,6 +309,9 @@ def test_only_long_trainings_of_what_xla_makes_faster_are_compiled(
     enough = int(1e9 / step_flops(gan.generator, gan.discriminator, 1)) + 1
     assert gan._xla_pays(least, enough) is not onednn  # oneDNN is faster with much to compute
     assert gan._xla_pays(least, enough - 1)
+    repeating = GAN(replace(_architecture(), generator=replace(_architecture().generator, upsampling="nearest")))
+    repeating.compile()
+    assert repeating._xla_pays(least, 10 * enough)
     gan.fit(_images(8), verbose=0)
     assert gan.jit_compile is False
     gan.compile(jit_compile=True)

@@ -42,7 +42,7 @@ XLA_PAYS_AFTER = 600
 ONEDNN_PAYS_AFTER = 2000
 """The same where TensorFlow has oneDNN without XLA,"""
 ONEDNN_MOST_FLOPS = 1e9
-"""and floating-point operations of a step from which oneDNN is always faster."""
+"""and floating-point operations of a step above which oneDNN is faster."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
 RANDOM_STATE = "seed_generator_state"
@@ -138,8 +138,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             generator_optimizer: None for the architecture's, with its learning rate and decays.
             discriminator_optimizer: None for the same at `lr_ratio` times that rate.
             jit_compile: whether XLA compiles the training step; `"auto"` where that pays in a `fit` on arrays: on a GPU
-                always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels; never for
-                networks or recipes that XLA makes slower.
+                always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels or whose
+                generator repeats pixels; never for networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
                 fewer of larger ones, down to 1.
             **kwargs: `run_eagerly` of `keras.Model.compile`.
@@ -514,7 +514,8 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def _xla_pays(self, steps: int, batch_size: int) -> bool:
         """Tells whether compiling a `fit` of so many steps of so many images saves time."""
-        training, discriminator = self.architecture.training, self.architecture.discriminator
+        training = self.architecture.training
+        generator, discriminator = self.architecture.generator, self.architecture.discriminator
         if self.run_eagerly or tf.distribute.has_strategy() or self.distribute_strategy.num_replicas_in_sync > 1:
             return False
         if tf.config.list_physical_devices("GPU"):
@@ -522,9 +523,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         # Measured on a CPU: with noise XLA takes twice as long, with max pooling a quarter more, with dropout a sixth.
         is_slow = training.instance_noise > 0 or discriminator.downsampling == "max_pool" or discriminator.dropout > 0
         if uses_onednn():
-            flops = step_flops(self.generator, self.discriminator, batch_size)
-            return steps >= ONEDNN_PAYS_AFTER and flops < ONEDNN_MOST_FLOPS and not is_slow
-        return steps >= XLA_PAYS_AFTER and not is_slow
+            # oneDNN is slow, too, where each pixel of an image is summed up from many channels at full resolution.
+            repeats = generator.family == "conv" and generator.upsampling == "nearest"
+            is_slow |= not repeats and step_flops(self.generator, self.discriminator, batch_size) > ONEDNN_MOST_FLOPS
+        return steps >= (ONEDNN_PAYS_AFTER if uses_onednn() else XLA_PAYS_AFTER) and not is_slow
 
     def _set_xla(self, on: bool) -> None:
         if self.jit_compile != on:
