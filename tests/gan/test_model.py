@@ -26,6 +26,7 @@ from tuner_gan.gan.arithmetic import step_flops
 from tuner_gan.gan.convolutions import ImageConvolution
 from tuner_gan.gan.losses import LOSSES
 from tuner_gan.gan.model import GAN
+from tuner_gan.gan.normalization import FusedBatchNormalization
 
 Array = npt.NDArray[Any]
 
@@ -254,7 +255,7 @@ def test_compiled_by_xla_the_step_is_the_same(normalization: Any, loss: Any) -> 
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_convolutions_of_images_are_computed_as_is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_are_computed_as_is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = GANArchitecture(SHAPE, GeneratorSpec("conv", LATENT, (8, 6)), DiscriminatorSpec("conv", (6, 8)))
     gan = GAN(architecture, seed=0)
     monkeypatch.setattr("tuner_gan.gan.model.uses_onednn", lambda: True)
@@ -262,11 +263,17 @@ def test_convolutions_of_images_are_computed_as_is_fastest(monkeypatch: pytest.M
     def ways() -> list[str]:
         return [layer.way for layer in gan._flatten_layers() if isinstance(layer, ImageConvolution)]
 
+    def fused() -> list[bool]:
+        return [layer.is_fused for layer in gan._flatten_layers() if isinstance(layer, FusedBatchNormalization)]
+
     assert ways() == ["keras", "keras"]
+    assert fused() == [False, False]
     gan.compile()
     assert ways() == ["blocks", "blocks"]
+    assert fused() == [True, True]
     gan._set_xla(True)
     assert ways() == ["products", "products"]
+    assert fused() == [False, False]
     gan._set_xla(False)
     assert ways() == ["blocks", "blocks"]
     gan.compile(jit_compile=True)

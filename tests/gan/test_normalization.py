@@ -18,10 +18,10 @@ def _twins(shape: tuple[int, ...], **settings: Any) -> tuple[Any, Any]:
         rng = np.random.default_rng(1)
         layer.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
         twins.append(layer)
+    twins[1].is_fused = True
     return twins[0], twins[1]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(
     ("shape", "settings"),
     [
@@ -33,9 +33,7 @@ def _twins(shape: tuple[int, ...], **settings: Any) -> tuple[Any, Any]:
         ((4, 3, 5, 6), {"axis": 1}),
     ],
 )
-def test_outputs_averages_and_derivatives_are_keras_s(
-    shape: tuple[int, ...], settings: dict[str, Any], compiled: bool
-) -> None:
+def test_outputs_averages_and_derivatives_are_keras_s(shape: tuple[int, ...], settings: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     x, weights = (tf.constant(rng.normal(1.0, 2.0, shape), tf.float32) for _ in range(2))
 
@@ -46,7 +44,7 @@ def test_outputs_averages_and_derivatives_are_keras_s(
                 y = layer(x, training=True)
             return [y, *tape.gradient(y, [x, *layer.trainable_variables], weights)]
 
-        found: list[Any] = tf.function(step, jit_compile=compiled)()
+        found: list[Any] = tf.function(step)()
         return [*found, *layer.get_weights(), layer(x), layer(x, training=False)]
 
     own, ours = _twins(shape, **settings)
@@ -54,6 +52,22 @@ def test_outputs_averages_and_derivatives_are_keras_s(
     for one, other in zip(of(ours), of(own), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
     assert all(np.abs(a - b).max() > 0.01 for a, b in zip(own.get_weights()[-2:], before[-2:], strict=True))
+
+
+def test_it_is_one_operator_in_training_on_maps_of_which_the_last_axis_has_the_channels() -> None:
+    def operators(shape: tuple[int, ...], training: bool = True, is_fused: bool = True, **settings: Any) -> set[str]:
+        _, ours = _twins(shape, **settings)
+        ours.is_fused = is_fused
+        traced = tf.function(lambda x: ours(x, training=training)).get_concrete_function(tf.TensorSpec(shape))
+        return {operation.type for operation in traced.graph.get_operations()}
+
+    maps = (4, 3, 5, 6)
+    assert "FusedBatchNormV3" in operators(maps)
+    assert "FusedBatchNormV3" in operators(maps, axis=3)
+    assert "FusedBatchNormV3" not in operators(maps, is_fused=False)
+    assert "FusedBatchNormV3" not in operators(maps, axis=1)
+    assert "FusedBatchNormV3" not in operators(maps, training=False)
+    assert "FusedBatchNormV3" not in operators((9, 4))
 
 
 def test_one_pixel_alone_has_no_variance() -> None:

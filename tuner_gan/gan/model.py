@@ -20,6 +20,7 @@ from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
+from tuner_gan.gan.normalization import FusedBatchNormalization
 from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.gan.precision import SINGLE, default_policy, precision
 from tuner_gan.image_labels import check_class_indices
@@ -537,6 +538,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         for layer in self._flatten_layers():
             if isinstance(layer, ImageConvolution):
                 layer.way = "keras" if has_gpu else on_cpu
+            elif isinstance(layer, FusedBatchNormalization):
+                layer.is_fused = not on
 
     def _batches(self, images: np.ndarray, labels: np.ndarray | None, batch_size: int) -> tf.data.Dataset:
         """One epoch's batches; order and latents follow from the seed and the steps before that epoch alone.

@@ -11,16 +11,22 @@ from keras import layers
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
 class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]
-    """Keras's BatchNormalization, computed by one operator of TensorFlow on maps [N, H, W, C] while training.
+    """Keras's BatchNormalization, which can be one operator of TensorFlow on maps [N, H, W, C] while training.
+
+    Attributes:
+        is_fused: whether it is. To be set before the layer is traced: XLA merges Keras's operators by itself, and
+            would take this one's variance as a difference of means, which loses digits.
 
     References:
         Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
+    is_fused: bool = False
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Maps a tensor to one of its shape."""
-        is_plain = len(inputs.shape) == 4 and self.axis == 3 and mask is None
-        if not (training and self.trainable and is_plain) or self.renorm or self.synchronized:
+        is_plain = len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
+        if not (self.is_fused and training and self.trainable and is_plain) or self.renorm or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
         x = tf.cast(inputs, tf.float32)  # whatever the policy, like Keras
         channels = x.shape[-1]
