@@ -38,7 +38,7 @@ def main() -> None:
     sides = {
         "textbook": benchmark.textbook(gan, images, autotune=False),
         "ours, no XLA": benchmark.ours(gan, images, xla=False),
-        "ours": benchmark.ours(gan, images, xla=True),
+        "ours, XLA": benchmark.ours(gan, images, xla=True),
     }
     found = {name: profile(run) for name, run in sides.items()}
     totals: collections.Counter[str] = collections.Counter()
