@@ -1,23 +1,27 @@
 """Measures how long a large data set takes to load and split, and the memory that this takes, alone and in workers.
 
     python benchmarks/data.py
+    python benchmarks/data.py --suffixes .npy --search 5
 
-prints a Markdown table. It writes a million random images of 28 x 28 pixels to a temporary folder, loads them in a
-process of their own, and removes them: 0.8 GB for each kind of file, one at a time, as much for the files that workers
-share, and as much memory. The files were just written, so that the disk is not measured. Private memory is what only
-that process has (RssAnon; Linux only); the peak has the pages of the mapped file in it, which processes share and which
-the system takes back when it needs them.
+prints a Markdown table, and with `--search` what a search of so many trials over each file keeps in memory. It writes a
+million random images of 28 x 28 pixels to a temporary folder, loads them in a process of their own, and removes them:
+0.8 GB for each kind of file, one at a time, as much for the files that workers share, and as much memory. The files
+were just written, so that the disk is not measured. Private memory is what only that process has (RssAnon; Linux only);
+the peak has the pages of the mapped file in it, which processes share and which the system takes back when it needs
+them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +29,8 @@ from tuner_gan import datasets
 from tuner_gan.search.shared_data import SharedData, map_splits
 
 MIB = 2**20
+TRIAL_SECONDS = 15.0
+"""That each trial of a search trains for, at most."""
 
 
 def main() -> None:
@@ -32,11 +38,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--suffixes", nargs="+", choices=(".npy", ".npz"), default=(".npy", ".npz"))
+    parser.add_argument("--search", type=int, default=0, metavar="TRIALS", help="search over them, too")
+    parser.add_argument("--search-in", help="search over this file, and print only what that kept, as JSON")
     parser.add_argument("--load", help="load this file, and print only what that took, as JSON")
     parser.add_argument("--map", help="map what is in this folder, and print only what that took, as JSON")
     options = parser.parse_args()
     if options.load or options.map:
         print(json.dumps(_measure_load(options.load) if options.load else _measure_map(options.map)))
+        return
+    if options.search_in:
+        print(json.dumps(_measure_search(options.search_in, options.search)))
         return
     print(
         "| file | images, MiB | load, s | split, s | private after load, MiB | after split, MiB | peak, MiB "
@@ -48,10 +59,13 @@ def main() -> None:
             path = Path(folder) / f"images{suffix}"
             size = _write(path, options.images)
             found = _run("--load", str(path))
+            kept = _run("--search-in", str(path), "--search", str(options.search)) if options.search else {}
         seconds = f"{found['load_s']:.2f} | {found['split_s']:.2f}"
         memory = " | ".join(f"{found[name] / MIB:.0f}" for name in ("loaded", "split", "peak"))
         workers = f"{found['write_s']:.2f} | {found['map_s']:.2f} | {found['mapped'] / MIB:.0f}"
         print(f"| `{suffix}` | {size / MIB:.0f} | {seconds} | {memory} | {workers} |", flush=True)
+        if kept:
+            print(f"\nPrivate after each trial, MiB: {', '.join(f'{value / MIB:.0f}' for value in kept.values())}\n")
 
 
 def _run(*arguments: str) -> dict[str, float]:
@@ -109,6 +123,28 @@ def _measure_map(folder: str) -> dict[str, float]:
     seconds = time.perf_counter() - started
     assert splits.train.fingerprint != splits.reference.fingerprint
     return {"map_s": seconds, "mapped": _bytes("RssAnon") - before}
+
+
+def _measure_search(path: str, trials: int) -> dict[str, float]:
+    """Private bytes after each of some short trials, by their names."""
+    from tuner_gan import GANHyperModel, GANTuner, QualityEvaluator
+
+    kept: dict[str, float] = {}
+
+    class Watched(GANTuner):
+        def on_trial_end(self, trial: Any) -> None:
+            super().on_trial_end(trial)
+            kept[trial.trial_id] = _bytes("RssAnon")
+
+    data = datasets.load(path).split(seed=0)
+    folder = Path(path).parent
+    quality = QualityEvaluator.fit(data, directory=folder / "search")
+    settings: dict[str, Any] = {"max_trials": trials, "baselines": "none", "finalists": 0, "pruner": "none"}
+    names = {"directory": folder, "project_name": "search"}
+    tuner = Watched(GANHyperModel(data.image_shape), quality=quality, **settings, **names)
+    with contextlib.redirect_stdout(sys.stderr):
+        tuner.search(data.train, epochs=1, max_trial_time=TRIAL_SECONDS, verbose=0)
+    return kept
 
 
 def _bytes(field: str) -> int:

@@ -484,7 +484,7 @@ import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
 connection.execute("BEGIN EXCLUSIVE")
 print("held", flush=True)
-time.sleep(3)
+time.sleep(10)
 """
 
 
