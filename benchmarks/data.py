@@ -127,6 +127,7 @@ def _measure_map(folder: str) -> dict[str, float]:
 
 def _measure_search(path: str, trials: int) -> dict[str, float]:
     """Private bytes after each of some short trials, by their names."""
+    # Here, so that TensorFlow is not in the memory that the others measure.
     from tuner_gan import GANHyperModel, GANTuner, QualityEvaluator
 
     kept: dict[str, float] = {}

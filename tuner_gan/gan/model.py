@@ -523,11 +523,13 @@ class GAN(keras.Model):  # type: ignore[misc]
             return True
         # Measured on a CPU: with noise XLA takes twice as long, with max pooling a quarter more, with dropout a sixth.
         is_slow = training.instance_noise > 0 or discriminator.downsampling == "max_pool" or discriminator.dropout > 0
+        least = XLA_PAYS_AFTER
         if uses_onednn():
+            least = ONEDNN_PAYS_AFTER
             # oneDNN is slow, too, where each pixel of an image is summed up from many channels at full resolution.
             repeats = generator.family == "conv" and generator.upsampling == "nearest"
             is_slow |= not repeats and step_flops(self.generator, self.discriminator, batch_size) > ONEDNN_MOST_FLOPS
-        return steps >= (ONEDNN_PAYS_AFTER if uses_onednn() else XLA_PAYS_AFTER) and not is_slow
+        return steps >= least and not is_slow
 
     def _set_xla(self, on: bool) -> None:
         if self.jit_compile != on:
