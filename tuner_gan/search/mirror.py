@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+
+BEST = 25
+"""Trials that TPE takes for good ones, at most (`optuna.samplers._tpe.sampler.default_gamma`)."""
 
 
 class StudyMirror:
@@ -28,7 +33,7 @@ class StudyMirror:
         self._clear()
 
     def _clear(self) -> None:
-        self._storage = optuna.storages.InMemoryStorage()
+        self._storage = _Storage()
         self._study = optuna.create_study(storage=self._storage, study_name=self._name, direction=self._direction)
         self._study_id = self._storage.get_study_id_from_name(self._name)
         self._ids: list[int] = []
@@ -66,6 +71,7 @@ class StudyMirror:
         sampler: optuna.samplers.BaseSampler,
         pruner: optuna.pruners.BasePruner,
         fixed: Mapping[str, Any] | None = None,
+        most: int | None = None,
     ) -> optuna.Trial:
         """Begins a trial, which is then given its values.
 
@@ -73,16 +79,52 @@ class StudyMirror:
             sampler: draws its values.
             pruner: of the study.
             fixed: values that are not drawn, as Optuna sees them; None for none.
+            most: completed and pruned trials that the sampler sees, at least 26; None for all. Of more it sees the
+                best 25, and others evenly spread from the first to the latest.
         """
         self._study.sampler, self._study.pruner = sampler, pruner
+        self._storage.hidden = frozenset() if most is None else self._choose_hidden(most)
         if fixed is not None:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
         self._ids.append(trial._trial_id)
         return trial
 
+    def _choose_hidden(self, most: int) -> frozenset[int]:
+        """The ids of the trials that a sampler is not shown."""
+        self._storage.hidden = frozenset()
+        scored = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if len(scored) <= most:
+            return frozenset()
+        best = {trial._trial_id for trial in sorted(scored, key=self._badness)[:BEST]}
+        others = [trial._trial_id for trial in scored if trial._trial_id not in best]
+        places = np.linspace(0, len(others) - 1, most - BEST).round().astype(int)
+        return frozenset(others) - {others[place] for place in places}
+
+    def _badness(self, trial: FrozenTrial) -> tuple[bool, int, float]:
+        """Sorts trials as TPE does: by their values; behind them those that were pruned, the earlier the worse."""
+        last = max(trial.intermediate_values.items(), default=(0, math.nan))
+        step, value = (0, trial.value) if trial.state == TrialState.COMPLETE else last
+        if value is None or math.isnan(value):
+            value = math.inf
+        elif self._direction == StudyDirection.MAXIMIZE:
+            value = -value
+        return trial.state != TrialState.COMPLETE, -step, value
+
     def freeze(self, number: int, attributes: Mapping[str, Any]) -> FrozenTrial:
         """Returns a trial as it is to be written to the study, with user attributes."""
         frozen = copy.copy(self._get(number))
         frozen.user_attrs = {**frozen.user_attrs, **attributes}
         return frozen
+
+
+class _Storage(optuna.storages.InMemoryStorage):
+    """Keeps some trials from who asks for all of them."""
+
+    hidden: frozenset[int] = frozenset()
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        trials = super().get_all_trials(study_id, deepcopy, states)
+        return [trial for trial in trials if trial._trial_id not in self.hidden] if self.hidden else trials

@@ -21,7 +21,7 @@ from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.distributions import find_distribution, from_optuna, name_parameters, to_optuna
 from tuner_gan.search.mirror import StudyMirror
-from tuner_gan.search.samplers import make_pruner, make_sampler
+from tuner_gan.search.samplers import MOST_SEEN_BY_TPE, make_pruner, make_sampler
 from tuner_gan.search.storage import (
     OWNER,
     SHARED,
@@ -244,7 +244,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return self._make_trial(self._trial_id(begun), {}, "IDLE" if elsewhere else "STOPPED")
         seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun,))]
         sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
-        asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun))
+        most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
+        asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
         trial_id = self._trial_id(asked.number)
         values = self._draw(asked)
         # First of all, because a trial that nobody has locked is taken up.
