@@ -14,8 +14,8 @@ from tuner_gan.search.names import PRUNERS, SAMPLERS
 STARTUP_TRIALS = 5
 """Trials before TPE learns from them, those that were asked for among them: a search has a dozen, not a hundred."""
 MOST_SEEN_BY_TPE = 250
-"""Finished trials that TPE is shown: from so many on it takes 25 for good ones (a tenth of fewer), and its time for a
-suggestion grows with the others, of which it needs the density only."""
+"""Completed and pruned trials that TPE is shown: from so many on it takes 25 for good ones (a tenth of fewer), and its
+time for a suggestion grows with the others, of which it needs the density only."""
 REDUCTION_FACTOR = 3
 """One trial in so many is trained on from each rung (asynchronous successive halving, arXiv:1810.05934)."""
 POPULATION = 10
