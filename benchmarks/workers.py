@@ -43,21 +43,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs=2, default=(1, 2), help="the ratio is of the second to the first")
     parser.add_argument("--trials", type=int, default=12, help="that both numbers of workers divide")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--width", type=int, help="of both networks' first blocks; others in proportion")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; {options.epochs} epochs a trial\n")
     print("| workers | trials an hour | steps an hour | trials an hour of searching | steps an hour of searching |")
     print("|---|---|---|---|---|", flush=True)
     found = []
     for workers in options.workers:
-        found.append(_run(workers, options.trials, options.epochs))
+        found.append(_run(workers, options.trials, options.epochs, options.width))
         print(f"| {workers} | {' | '.join(f'{rate:,.0f}' for rate in found[-1])} |", flush=True)
     ratios = [f"**{many / one:.2f}**" for one, many in zip(*found, strict=True)]
     print(f"| ratio | {' | '.join(ratios)} |")
 
 
-def _run(workers: int, trials: int, epochs: int) -> Rates:
+def _run(workers: int, trials: int, epochs: int, width: int | None) -> Rates:
     """Runs one search."""
     fixed = declare(make_space("dcgan", (28, 28, 1))).values
+    if width is not None:
+        widths = {name: value for name, value in fixed.items() if "_width" in name}
+        fixed |= {name: value * width // fixed["generator_width"] for name, value in widths.items()}
     with tempfile.TemporaryDirectory() as folder:
         run = command.search(
             Path(folder),
