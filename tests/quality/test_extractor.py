@@ -139,7 +139,7 @@ def test_training_the_model_further_changes_nothing() -> None:
 def test_a_compiled_model_leaves_its_own_loss_behind() -> None:
     class Trained(keras.Model):  # type: ignore[misc]
         def train_step(self, data: Any) -> Any:
-            raise NotImplementedError
+            raise NotImplementedError  # an extractor trains nothing, so it is never called
 
     def loss(expected: Any, got: Any) -> Any:
         return keras.ops.mean(got - expected)

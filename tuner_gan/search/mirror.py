@@ -83,7 +83,9 @@ class StudyMirror:
                 best 25, and others evenly spread from the first to the latest.
         """
         self._study.sampler, self._study.pruner = sampler, pruner
-        self._storage.hidden = frozenset() if most is None else self._choose_hidden(most)
+        self._storage.hidden = frozenset()
+        if most is not None:
+            self._storage.hidden = self._choose_hidden(most)
         if fixed is not None:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
@@ -92,7 +94,6 @@ class StudyMirror:
 
     def _choose_hidden(self, most: int) -> frozenset[int]:
         """The ids of the trials that a sampler is not shown."""
-        self._storage.hidden = frozenset()
         scored = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if len(scored) <= most:
             return frozenset()
