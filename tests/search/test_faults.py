@@ -722,11 +722,8 @@ def test_a_budget_of_epochs_counts_what_other_workers_train(tmp_path: Path) -> N
 
 # Processes, through the command line.
 
-LONG_EPOCHS = 80
-"""Of each of three trials: they last while two commands load TensorFlow, one after the other."""
 COMMAND = (
-    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--name", "demo"),
-    *("--epochs", str(LONG_EPOCHS)),
+    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--epochs", "120", "--name", "demo"),
     *("--baselines", "none", "--finalists", "0", "--pruner", "none"),
 )
 
@@ -780,25 +777,19 @@ def commands(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Comman
     return Commands(tmp_path)
 
 
-def test_processes_that_are_killed_and_interrupted(
-    commands: Commands, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Two commands, five workers: each loads TensorFlow, some 5 s, and there is no other way to have real ones.
+def test_processes_that_are_killed_and_interrupted(commands: Commands) -> None:
+    # Three commands, seven workers: each loads TensorFlow, some 5 s, and there is no other way to have real ones.
     project = commands.project
     with commands.started("--workers", "2") as parent:
         commands.until_trained(parent)
         commands.wait(lambda: len(commands.workers()) == 2, parent)
-        killed, other = commands.workers()
-        os.kill(killed, signal.SIGKILL)
-        # The other one goes on, a third one comes.
-        commands.wait(lambda: len(set(commands.workers()) - {killed, other}) == 1, parent)
         orphans = commands.workers()
-        assert other in orphans
         parent.kill()
         parent.wait()
         commands.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
     assert {trial.status for trial in load(project).records} <= {"INTERRUPTED", "COMPLETED"}
 
+    # SIGTERM takes the same way, see `test_workers`, and ends a search alone in the next test.
     with nothing_is_lost(project), commands.started("--workers", "2") as parent:
         commands.until_trained(parent)
         workers = commands.workers()
@@ -811,17 +802,22 @@ def test_processes_that_are_killed_and_interrupted(
     unfinished = [trial for trial in load(project).records if trial.status == "INTERRUPTED"]
     assert unfinished
     assert {trial.message for trial in unfinished} == {"interrupted"}
-    # The images that the workers of the killed parent shared went with the next one, and so on.
-    assert not list((project / files.WORKERS_DIR).glob("data-*"))
 
-    monkeypatch.chdir(commands.folder)
-    with nothing_is_lost(project):
-        found = call(capsys, *COMMAND)
+    with nothing_is_lost(project), commands.started("--workers", "2") as parent:
+        commands.until_trained(parent)
+        commands.wait(lambda: len(commands.workers()) == 2, parent)
+        killed, other = commands.workers()
+        os.kill(killed, signal.SIGKILL)
+        # The other one goes on, a third one comes.
+        commands.wait(lambda: len(set(commands.workers()) - {killed, other}) == 1, parent)
+        found = finish_command(parent)
     assert (found.code, found.err) == (0, "")
     records = load(project).records
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
-    assert [len(read_history(trial)) for trial in records] == [LONG_EPOCHS] * 3
+    assert [len(read_history(trial)) for trial in records] == [120] * 3
+    # The images that the workers of the killed parent shared went with the next one, and so on.
+    assert not list((project / files.WORKERS_DIR).glob("data-*"))
 
 
 def test_commands_in_the_same_folder(commands: Commands) -> None:
@@ -832,19 +828,13 @@ def test_commands_in_the_same_folder(commands: Commands) -> None:
         assert found.code == 2
         assert any(f"is in use by a search with process id {pid}: wait for it" in found.error() for pid in holders)
 
-    def end(*processes: subprocess.Popen[str]) -> None:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        assert [finish_command(process).code for process in processes] == [143] * len(processes)
-        assert not files.is_searching(project)
-
     with commands.started() as alone:
         commands.until_trained(alone)
         with commands.started("--workers", "1") as second:
             refused(finish_command(second), [alone.pid])
-        end(alone)
+        alone.send_signal(signal.SIGTERM)
+        assert finish_command(alone).code == 143
 
-    # What two finish together is in `test_workers`.
     with nothing_is_lost(project), commands.started("--workers", "1") as first:
         commands.until_trained(first)
         with commands.started("--workers", "1") as second:
@@ -853,9 +843,11 @@ def test_commands_in_the_same_folder(commands: Commands) -> None:
                 workers = commands.workers()
                 refused(finish_command(third), workers)
             assert commands.workers() == workers
-            end(first, second)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    assert {trial.status for trial in load(project).records} <= {"INTERRUPTED", "COMPLETED"}
+            assert [finish_command(process).code for process in (first, second)] == [0, 0]
+    records = load(project).records
+    assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
+    assert {trial.status for trial in records} == {"COMPLETED"}
+    assert [len(read_history(trial)) for trial in records] == [120] * 3
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
