@@ -21,7 +21,7 @@ from tuner_gan.results import plots
 from tuner_gan.results.checks import find_part
 from tuner_gan.results.display import short
 from tuner_gan.results.loading import loading_code
-from tuner_gan.results.records import COMPLETED, FLAG_MEANINGS, RUNNING, TrialRecord
+from tuner_gan.results.records import COMPLETED, FINALIST, FLAG_MEANINGS, RUNNING, TrialRecord
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -159,7 +159,7 @@ def render_report(results: SearchResults) -> str:
 
 
 def summarise(results: SearchResults) -> str:
-    """Says in two or three sentences what was searched, what won, and by how much."""
+    """Says in a few sentences what was searched, what won, and by how much."""
     project = results.project
     objective, data = project.objective, find_part(project.search, "data").get("name", "unknown data")
     counts = Counter(record.status for record in results.records)
@@ -177,18 +177,34 @@ def summarise(results: SearchResults) -> str:
     best = results.best
     assert best.score is not None
     spread = "" if best.score_std is None else f" ± {best.score_std:.2g} over {best.trainings} trainings"
-    parts = [f"{searched} The best one, {best.trial_id}, has {objective} {best.score:.4g}{spread}"]
-    baselines = [r.score for r in results.records if r.origin == "baseline" and r.score is not None]
-    if baselines and best.origin != "baseline":
-        better = min(baselines) if project.direction == "min" else max(baselines)
-        if project.direction == "min" and 0 < best.score < better:
-            closer = f"{better / best.score:.1f} times closer to the real images"
-            parts.append(f", {closer} than the better of the tutorials ({better:.4g})")
-        else:
-            parts.append(f"; the better of the tutorials has {better:.4g}")
+    won = f"The best one, {best.trial_id}, has {objective} {best.score:.4g}{spread}{_against_tutorials(results)}."
     floor = "" if project.floor is None else f" Real images that were held out have {project.floor:.4g}."
     flagged = f" Look at its flags first: {', '.join(best.flags)}." if best.flags else ""
-    return f"{''.join(parts)}.{floor}{flagged}"
+    return f"{searched} {won}{floor}{flagged}"
+
+
+def _against_tutorials(results: SearchResults) -> str:
+    """Goes on from the best trial's score to the better of the tutorials; empty where there is nothing to compare.
+
+    Of a finalist, the trial that it repeats is compared: a finalist may be trained for much longer than the tutorials.
+    """
+    best, direction = results.best, results.project.direction
+    scores = {record.trial_id: record.score for record in results.records}
+    tutorials = {r.trial_id: r.score for r in results.records if r.origin == "baseline" and r.score is not None}
+    repeats = best.origin == FINALIST
+    first = best.trial_id.removeprefix(files.FINALIST_PREFIX) if repeats else best.trial_id
+    score = scores.get(first)
+    if score is None or not tutorials:
+        return ""
+    if first in tutorials:
+        said = f"It repeats {first}, one of the tutorials" if repeats else "It is one of the tutorials"
+        return f". {said}: no trial of the search is ranked above it"
+    better = min(tutorials.values()) if direction == "min" else max(tutorials.values())
+    compared = f"; the better of the tutorials has {better:.4g}"
+    if direction == "min" and 0 < score < better:
+        closer = f"{better / score:.1f} times closer to the real images"
+        compared = f", {closer} than the better of the tutorials ({better:.4g})"
+    return f". Trial {first}, which it repeats, has {score:.4g}{compared}" if repeats else compared
 
 
 def _name(results: SearchResults) -> str:

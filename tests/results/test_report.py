@@ -54,8 +54,8 @@ def project(tmp_path: Path) -> Path:
 def test_the_summary_says_what_won_and_by_how_much(project: Path) -> None:
     assert summarise(results.load(project)) == (
         "5 trials of the space dcgan on mnist5k (3 COMPLETED, 1 PRUNED, 1 FAILED). The best one, final_0000, has fcd "
-        "0.2 ± 0.012 over 3 trainings, 10.0 times closer to the real images than the better of the tutorials (2). Real "
-        "images that were held out have 0.004."
+        "0.2 ± 0.012 over 3 trainings. Trial 0000, which it repeats, has 0.25, 8.0 times closer to the real images "
+        "than the better of the tutorials (2). Real images that were held out have 0.004."
     )
 
 
@@ -74,6 +74,41 @@ def test_the_summary_says_what_won_and_by_how_much(project: Path) -> None:
             [record_json("0000", score=0.5), record_json("t", score=0.25, origin="baseline")],
             {"objective": {"name": "coverage", "direction": "max"}},
             "has coverage 0.5; the better of the tutorials has 0.25.",
+        ),
+        (
+            [record_json("0000", score=0.125), record_json("t", score=0.5, origin="baseline")],
+            {},
+            "The best one, 0000, has fcd 0.125, 4.0 times closer to the real images than the better of the tutorials "
+            "(0.5).",
+        ),
+        (
+            [record_json("t", score=0.5, origin="baseline"), record_json("0000", score=0.75)],
+            {},
+            "The best one, t, has fcd 0.5. It is one of the tutorials: no trial of the search is ranked above it. Real",
+        ),
+        (
+            [
+                record_json("t", score=0.5, origin="baseline"),
+                record_json("0000", score=0.4),
+                record_json("final_t", score=0.1, origin="finalist"),
+            ],
+            {},
+            "The best one, final_t, has fcd 0.1. It repeats t, one of the tutorials: no trial of the search is ranked "
+            "above it. Real",
+        ),
+        (
+            [
+                record_json("t", score=0.5, origin="baseline"),
+                record_json("0000", score=0.75),
+                record_json("final_0000", score=0.1, origin="finalist"),
+            ],
+            {},
+            "has fcd 0.1. Trial 0000, which it repeats, has 0.75; the better of the tutorials has 0.5. Real",
+        ),
+        (
+            [record_json("t", score=0.5, origin="baseline"), record_json("final_0000", score=0.1, origin="finalist")],
+            {},
+            "The best one, final_0000, has fcd 0.1. Real",
         ),
     ],
 )
