@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import shlex
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -297,9 +298,11 @@ def _smaller(path: Path, width: int) -> str | None:
 
 
 def _commands(results: SearchResults, best: TrialRecord) -> list[str]:
-    folder = results.folder.as_posix()
-    repeat = [] if best.status != COMPLETED else [f"tuner-gan rerun {folder} --trial {best.trial_id}"]
-    return [f"tuner-gan export {folder}", *repeat]
+    folder = shlex.quote(results.folder.as_posix())
+    rerun = f"tuner-gan rerun {folder} --trial {shlex.quote(best.trial_id)}"
+    # A search that was made in Python does not say how its data were loaded.
+    again = best.status == COMPLETED and results.config.get("settings")
+    return [f"tuner-gan export {folder}", *([rerun] if again else [])]
 
 
 def _code(results: SearchResults) -> list[str]:

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def project(tmp_path: Path) -> Path:
             executions=3 * record_json()["executions"],
         ),
         config={"epochs": 10},
+        settings={"data": "mnist5k"},
         versions={"keras": "3.15.1"},
     )
     write_trial(folder, record_json("0000", score=0.25, flags=["memorising"]), HISTORY)
@@ -146,6 +148,22 @@ def test_the_page_has_everything_in_it_and_asks_no_network(project: Path, tmp_pa
     assert "generator = keras.saving.load_model" in page.text
     assert "version keras 3.15.1" in page.text
     assert "classifier fingerprint cd" in page.text
+
+
+def test_its_commands_can_be_run_as_they_stand(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "it's $HOME", record_json("a b"), settings={"data": "it's $HOME"})
+    texts = Page(render_report(results.load(folder))).texts
+    assert [shlex.split(line) for text in texts for line in text.splitlines() if line.startswith("tuner-gan")] == [
+        ["tuner-gan", "export", folder.as_posix()],
+        ["tuner-gan", "rerun", folder.as_posix(), "--trial", "a b"],
+    ]
+
+
+def test_a_search_made_in_python_is_not_rerun_by_a_command(tmp_path: Path) -> None:
+    text = Page(render_report(results.load(write_project(tmp_path / "demo", record_json("0000"))))).text
+    assert "tuner-gan export" in text
+    assert "tuner-gan rerun" not in text
+    assert "make it again" not in text
 
 
 def test_pictures_are_the_samples_and_the_real_images(project: Path) -> None:
