@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tuner_gan import files
-from tuner_gan.errors import require
+from tuner_gan.errors import SelectionError, require
 from tuner_gan.results.display import render, short
+from tuner_gan.results.tables import make_table
 
 if TYPE_CHECKING:
     from tuner_gan.results.search_results import SearchResults
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def write_csv(results: SearchResults, directory: str | Path) -> list[Path]:
     """Writes each table as NAME.csv: UTF-8, `<NA>` is an empty cell, times are ISO 8601.
 
-    `pandas.read_csv(path, dtype=...)` with the dtypes of the table gives it back.
+    `pandas.read_csv(path, dtype=...)` with the dtypes of the table gives it back. classes.csv is of the best trial.
 
     Args:
         results: of a search.
@@ -37,6 +38,8 @@ def write_csv(results: SearchResults, directory: str | Path) -> list[Path]:
 
 def write_parquet(results: SearchResults, directory: str | Path) -> list[Path]:
     """Writes each table as NAME.parquet, which `pandas.read_parquet(path, dtype_backend="numpy_nullable")` gives back.
+
+    classes.parquet is of the best trial.
 
     Args:
         results: of a search.
@@ -68,11 +71,20 @@ def _tables(results: SearchResults) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "trials", results.trials()
     yield "executions", results.executions()
     yield "history", results.history()
+    yield "classes", _classes(results)
     yield "pareto", results.pareto()
     with warnings.catch_warnings():
         # Its <NA> and std say it in the file, and nobody asked for importance in particular.
         warnings.filterwarnings("ignore", "Importance ", UserWarning)
         yield "importance", results.importance()
+
+
+def _classes(results: SearchResults) -> pd.DataFrame:
+    """Those of the best trial, empty where no trial is ranked yet."""
+    try:
+        return results.classes()
+    except SelectionError:
+        return make_table("classes", [])
 
 
 def _write(

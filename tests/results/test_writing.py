@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from project_folders import HISTORY, failed_json, record_json, write_project, write_trial
+from project_folders import CLASSES, HISTORY, failed_json, record_json, write_project, write_trial
 
 from tuner_gan import results
 from tuner_gan.errors import ConfigError, ProjectError, SelectionError
+from tuner_gan.results.tables import COLUMNS
 
-TABLES = ["executions", "history", "importance", "pareto", "trials"]
+TABLES = ["classes", "executions", "history", "importance", "pareto", "trials"]
 NASTY = 'a "quoted", cell\nwith a break & 50% <b>$x_1$</b> \\ {y} #~^'
 
 
@@ -33,7 +34,8 @@ def found(tmp_path: Path) -> results.SearchResults:
     folder = write_project(tmp_path / "demo", failed_json("0001", message=NASTY))
     write_trial(folder, record_json("0000", score=1 / 3), HISTORY)
     for i in range(2, 7):
-        write_trial(folder, record_json(f"000{i}", score=0.1 * i, hyperparameters={"generator_depth": 1 + i % 3}))
+        point = {"generator_depth": 1 + i % 3}
+        write_trial(folder, record_json(f"000{i}", score=0.1 * i, hyperparameters=point, classes=CLASSES))
     return results.load(folder)
 
 
@@ -91,9 +93,13 @@ def test_whatever_a_trial_holds_csv_gives_it_back(
 
 def test_an_empty_search_has_every_file(tmp_path: Path) -> None:
     found = results.load(write_project(tmp_path / "demo"))
-    for path in found.to_csv(tmp_path / "csv"):
+    written = found.to_csv(tmp_path / "csv")
+    assert sorted(path.stem for path in written) == TABLES
+    for path in written:
         kind = path.stem
-        if kind != "importance":
+        if kind == "classes":  # of the best trial, and there is none
+            assert list(pd.read_csv(path).columns) == [column.name for column in COLUMNS[kind]]
+        elif kind != "importance":
             assert list(pd.read_csv(path).columns) == list(getattr(found, kind)().columns)
 
 
