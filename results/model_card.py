@@ -60,7 +60,7 @@ def card_json(
         "metrics": {
             name: {
                 "value": best.metrics.get(name) if several and best is not None else value,
-                "mean": value,
+                "mean": _mean(record, name),
                 "floor": floor.get(name),
             }
             for name, value in record.metrics.items()
@@ -194,6 +194,12 @@ def _best_execution(record: TrialRecord) -> ExecutionRecord | None:
     return next((run for run in record.executions if run.execution == record.best_execution), None)
 
 
+def _mean(record: TrialRecord, name: str) -> float | None:
+    """A score's mean over the trainings; None for one that only the best of several was asked for."""
+    scored = [run.metrics for run in record.executions if run.score is not None]
+    return record.metrics[name] if len(scored) < 2 or all(name in metrics for metrics in scored) else None
+
+
 def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
     best, count = _best_execution(record), record.trainings
     if best is None or count < 2:
@@ -201,12 +207,7 @@ def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
         rows: list[list[float | None]] = [[value] for value in record.metrics.values()]
     else:
         head = [f"| metric | this generator | mean of {count} trainings | floor |", "|---|---|---|---|"]
-        # What only this generator was asked about has no mean.
-        scored = [run.metrics for run in record.executions if run.score is not None]
-        rows = [
-            [best.metrics.get(name), value if all(name in metrics for metrics in scored) else None]
-            for name, value in record.metrics.items()
-        ]
+        rows = [[best.metrics.get(name), _mean(record, name)] for name in record.metrics]
     names = zip(record.metrics, rows, strict=True)
     return [
         *head,

@@ -182,6 +182,10 @@ def test_the_card_of_several_executions_says_their_spread_and_which_one_it_is(pr
         "| fcd | 0.1875 | 0.25 | 0.004 |",
         "| second\\_fcd | 0.3125 |  |  |",
     ]
+    assert files.read_json(project / "best" / files.MODEL_CARD_JSON)["metrics"] == {
+        "fcd": {"value": 0.1875, "mean": 0.25, "floor": 0.004},
+        "second_fcd": {"value": 0.3125, "mean": None, "floor": None},
+    }
 
 
 def test_the_card_of_a_finalist_says_what_it_repeats(project: Path) -> None:
