@@ -19,6 +19,7 @@ from tuner_gan.results.search_results import load
 if TYPE_CHECKING:
     import keras
 
+    from tuner_gan.gan.architecture import GANArchitecture
     from tuner_gan.gan.model import GAN
 
 KERAS = "keras"
@@ -46,7 +47,8 @@ def export(
         directory: where to write; by default `best/`, or `export_ID/` for another trial, in the project folder.
         formats: names out of `results.formats.FORMATS`. The `.keras` file is written in any case. Files of other
             formats that an earlier export left there are deleted: they may hold another generator.
-        discriminator: whether the discriminator is written, too, as it was at the end of that training.
+        discriminator: whether the discriminator is written, too, as it was at the end of that training. It takes images
+            in [-1, 1] and returns logits; the model card says what else a conditional one takes or returns.
 
     Returns:
         The folder that now holds generator.keras, architecture.json, samples.png, model_card.md, model_card.json and
@@ -87,8 +89,9 @@ def export(
     if names:
         files.write_json(target / files.CLASS_NAMES, {"schema": files.SCHEMA, "class_names": names})
     files.write_text(target / files.GENERATE, generate_script(len(names)))
-    files.write_json(target / files.MODEL_CARD_JSON, card_json(results, record, names, artifacts))
-    files.write_text(target / files.MODEL_CARD, model_card(results, record, names, artifacts))
+    told = results, record, names, artifacts, None if gan is None else _describe_discriminator(gan.architecture)
+    files.write_json(target / files.MODEL_CARD_JSON, card_json(*told))
+    files.write_text(target / files.MODEL_CARD, model_card(*told))
     return target
 
 
@@ -130,6 +133,17 @@ def _load_gan(record: TrialRecord, content: dict[str, Any]) -> GAN:
             f"({first_line(error)})."
         ) from error
     return gan
+
+
+def _describe_discriminator(architecture: GANArchitecture) -> dict[str, str]:
+    """Its file, what it takes and what it returns."""
+    takes = f"images, float32 [N, {', '.join(map(str, architecture.image_shape))}] in [-1, 1]"
+    returns, classes = "logits [N, 1]: the larger, the more real; no probabilities", architecture.classes
+    if classes and architecture.discriminator.class_output == "projection":
+        takes += f", and the labels that they are judged by, int32 [N] from 0 to {classes - 1}"
+    elif classes:
+        returns = f"logits [N, 1 + {classes}]: the larger the first, the more real; the others are of the classes"
+    return {"file": files.DISCRIMINATOR, "takes": takes, "returns": returns}
 
 
 def find_class(model: str | Path, name: str, classes: int) -> int:

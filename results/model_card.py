@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuner_gan import files
@@ -32,12 +32,16 @@ def class_names(results: SearchResults, classes: int) -> list[str]:
 
 
 def card_json(
-    results: SearchResults, record: TrialRecord, class_names: Sequence[str] = (), artifacts: Sequence[Artifact] = ()
+    results: SearchResults,
+    record: TrialRecord,
+    class_names: Sequence[str] = (),
+    artifacts: Sequence[Artifact] = (),
+    discriminator: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `model_card` tells, as an object of JSON; what is not known is null.
 
     Args:
-        results, record, class_names, artifacts: as in `model_card`.
+        results, record, class_names, artifacts, discriminator: as in `model_card`.
     """
     search, floor = results.config, find_part(results.classifier, "floor")
     data, best = find_part(search, "data"), _best_execution(record)
@@ -69,6 +73,7 @@ def card_json(
         "flags": {flag: FLAG_MEANINGS.get(flag) for flag in record.flags},
         "parameters": {"generator": record.generator_params, "discriminator": record.discriminator_params},
         "files": [dict(vars(artifact)) for artifact in artifacts],
+        "discriminator": None if discriminator is None else dict(discriminator),
         "class_names": list(class_names),
         "data": {
             **{key: data.get(key) for key in ("name", "fingerprint", "image_shape", "images")},
@@ -87,7 +92,11 @@ def card_json(
 
 
 def model_card(
-    results: SearchResults, record: TrialRecord, class_names: Sequence[str] = (), artifacts: Sequence[Artifact] = ()
+    results: SearchResults,
+    record: TrialRecord,
+    class_names: Sequence[str] = (),
+    artifacts: Sequence[Artifact] = (),
+    discriminator: Mapping[str, str] | None = None,
 ) -> str:
     """Writes, as Markdown, what a generator is, how good it is, and how to load it.
 
@@ -96,6 +105,7 @@ def model_card(
         record: of its trial.
         class_names: of a conditional generator; empty for any other.
         artifacts: the files that hold it.
+        discriminator: `file`, and what it `takes` and `returns`; None where none is written.
     """
     search = results.config
     objective, floor = results.project.objective, find_part(results.classifier, "floor")
@@ -118,6 +128,7 @@ def model_card(
         f"`python {files.GENERATE} -n 64 -o images.npz` does that, and needs Keras and NumPy only.",
         "",
         *_files(artifacts),
+        *_discriminator(discriminator),
         *_classes(class_names),
         "## Scores",
         "",
@@ -169,6 +180,16 @@ def _files(artifacts: Sequence[Artifact]) -> list[str]:
         "| file | format | bytes | largest difference | ms a sample |",
         "|---|---|---|---|---|",
         *rows,
+        "",
+    ]
+
+
+def _discriminator(found: Mapping[str, str] | None) -> list[str]:
+    if found is None:
+        return []
+    return [
+        f"`{found['file']}` is the discriminator at the end of the training. It takes {found['takes']}. It returns "
+        f"{found['returns']}.",
         "",
     ]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -186,6 +187,47 @@ def test_the_card_of_several_executions_says_their_spread_and_which_one_it_is(pr
         "fcd": {"value": 0.1875, "mean": 0.25, "floor": 0.004},
         "second_fcd": {"value": 0.3125, "mean": None, "floor": None},
     }
+
+
+@pytest.mark.parametrize(
+    ("classes", "class_output", "takes", "returns"),
+    [
+        (0, "projection", "", "logits [N, 1]: the larger, the more real; no probabilities"),
+        (
+            3,
+            "projection",
+            ", and the labels that they are judged by, int32 [N] from 0 to 2",
+            "logits [N, 1]: the larger, the more real; no probabilities",
+        ),
+        (3, "auxiliary", "", "logits [N, 1 + 3]: the larger the first, the more real; the others are of the classes"),
+    ],
+)
+def test_the_card_says_what_the_discriminator_takes_and_returns(
+    project: Path, gan: GAN, classes: int, class_output: Any, takes: str, returns: str
+) -> None:
+    spec = dataclasses.replace(gan.architecture.discriminator, class_output=class_output)
+    other = GAN(dataclasses.replace(gan.architecture, discriminator=spec, classes=classes))
+    other.compile()
+    trial = project / "trial_0001"
+    other.save_weights(trial / files.STATE)
+    other.save_generator(trial / files.GENERATOR)
+    files.write_json(trial / files.ARCHITECTURE, other.architecture.to_json())
+    card = card_of(export(project, discriminator=True))
+    takes = f"images, float32 [N, 8, 8, 1] in [-1, 1]{takes}"
+    assert (
+        f"\n`discriminator.keras` is the discriminator at the end of the training. It takes {takes}. It returns "
+        f"{returns}.\n"
+    ) in card
+    assert files.read_json(project / "best" / files.MODEL_CARD_JSON)["discriminator"] == {
+        "file": "discriminator.keras",
+        "takes": takes,
+        "returns": returns,
+    }
+    model = keras.saving.load_model(project / "best" / files.DISCRIMINATOR)
+    assert [one.name for one in model.inputs] == ["images", "labels"][: 1 + ("labels" in takes)]
+    assert model.output_shape == (None, 4 if "1 + 3" in returns else 1)
+    assert "discriminator.keras" not in card_of(export(project))
+    assert files.read_json(project / "best" / files.MODEL_CARD_JSON)["discriminator"] is None
 
 
 def test_the_card_of_a_finalist_says_what_it_repeats(project: Path) -> None:
