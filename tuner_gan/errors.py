@@ -1,9 +1,10 @@
-"""Every error that tuner_gan raises on purpose.
+"""Every error that tuner_gan raises on purpose is one of these.
 
     TunerGANError
     ├── ConfigError (ValueError)       a setting, flag, TOML value or search space
     ├── DatasetError (ValueError)      images or labels that cannot be used
     ├── QualityError (ValueError)      features, a score or a classifier that cannot be used
+    │   └── DegenerateError            a generator or a training that has no score to speak of
     ├── ProjectError (OSError)         a project folder that cannot be read, written or continued
     ├── SelectionError (LookupError)   a trial or a column that is not there
     └── SearchError (RuntimeError)     a search that ended without one usable trial
