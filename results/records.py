@@ -1,6 +1,6 @@
 """A project folder as plain data: one `TrialRecord` a trial, and the rows of its history.
 
-Standard library only, because the search writes `record.json` through the same classes that read it.
+The search writes `record.json` through the same classes that read it. It loads neither pandas nor Keras.
 Nothing that lies in a folder makes reading fail: a damaged file costs a warning and its own trial.
 """
 
