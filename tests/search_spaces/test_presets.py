@@ -55,7 +55,7 @@ def _layers(network: keras.Model) -> list[tuple[str, object]]:
     return found
 
 
-def test_the_dense_tutorial_is_the_tutorial() -> None:
+def test_the_layers_and_the_recipe_of_the_dense_tutorial() -> None:
     gan = GAN(preset("tutorial_dense", (28, 28, 1)), seed=0)
     assert gan.ema_generator.input_shape == (None, 100)
     assert _layers(gan.ema_generator) == [
@@ -84,7 +84,7 @@ def test_the_dense_tutorial_is_the_tutorial() -> None:
     )
 
 
-def test_the_convolutional_tutorial_is_the_tutorial() -> None:
+def test_the_layers_and_the_recipe_of_the_convolutional_tutorial() -> None:
     gan = GAN(preset("tutorial_conv", (28, 28, 1)), seed=0)
     assert gan.ema_generator.input_shape == (None, 100)
     assert _layers(gan.ema_generator) == [
