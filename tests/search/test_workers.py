@@ -66,12 +66,12 @@ def test_a_task_comes_back_from_json() -> None:
         workers=2,
         max_time="90s",
         set={"latent_dim": 32},
-        range={"generator_lr": [1e-4, 1e-3]},
+        range={"generator_lr": [1e-4, 1e-3], "beta1": (0.0, 0.5), "batch_size": {64, 128}},
         default={"batch_size": 64},
     )
     task = WorkerTask(config, "runs/data-1", "host-0", 12.5)
     again = WorkerTask.from_json(task.to_json())
-    assert again == task
+    assert again == task  # a list in the place of a tuple or a set would not be
     assert again.config.folder == config.folder
 
 

@@ -52,13 +52,20 @@ class WorkerTask:
 
     def to_json(self) -> str:
         """Returns text from which `from_json` makes an equal task."""
-        return json.dumps(dataclasses.asdict(self))
+        content = dataclasses.asdict(self)
+        # JSON has neither tuples nor sets, and a list would pass where one of them is refused.
+        content["config"]["range"] = {
+            name: [type(wanted).__name__, list(wanted)] for name, wanted in self.config.range.items()
+        }
+        return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> WorkerTask:
         """Reads what `to_json` wrote."""
         content = json.loads(text)
-        return cls(**{**content, "config": SearchConfig(**content["config"])})
+        kinds = {kind.__name__: kind for kind in (list, tuple, set)}
+        ranges = {name: kinds[kind](wanted) for name, (kind, wanted) in content["config"]["range"].items()}
+        return cls(**{**content, "config": SearchConfig(**{**content["config"], "range": ranges})})
 
 
 class WorkerPool:
