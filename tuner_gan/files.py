@@ -6,6 +6,7 @@ Standard library, `filelock` and `orjson` only, so that reading results loads no
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import re
@@ -87,6 +88,17 @@ LOCK = ".lock"
 """In the project folder held by the process that searches in it, in a trial's by the process that trains it."""
 PROCESS = ".pid"
 """Process id of the search that holds the lock."""
+TEMPORARY = f".{8 * '[0-9a-f]'}.tmp*"
+"""Pattern of the names under which files are written before they are renamed."""
+FIRST = (
+    TEMPORARY,
+    SETUP_LOCK,
+    LOCK,
+    PROCESS,
+    f"{WORKERS_DIR}/*",
+    *(f"{CLASSIFIER_DIR}/{name}" for name in (TEMPORARY, CLASSIFIER_MODEL, REFERENCE)),
+)
+"""Patterns of what may be in a project folder before `search.json` or a classifier's card."""
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 LONG_NUMBER = b"0" * len(str(2**63))
@@ -337,6 +349,14 @@ def is_searching(project: Path) -> bool:
     return ((project / LOCK).exists() and is_locked(project / LOCK)) or any(True for _ in _working(project))
 
 
+def _is_project(folder: Path) -> bool:
+    """Tells whether a search has been in a folder, or was interrupted there before it had written what tells so."""
+    if any((folder / name).is_file() for name in (SEARCH, copy_of(Path(SEARCH)), f"{CLASSIFIER_DIR}/{CARD}")):
+        return True
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return all(any(fnmatch.fnmatchcase(name, pattern) for pattern in FIRST) for name in names)
+
+
 def remove_project(folder: Path) -> None:
     """Deletes a project folder, and nothing that is not one.
 
@@ -345,12 +365,19 @@ def remove_project(folder: Path) -> None:
     """
     if not folder.is_dir():
         return
-    markers = (SEARCH, TUNER, STUDY, f"{CLASSIFIER_DIR}/{CARD}")
-    if any(folder.iterdir()) and not any((folder / marker).is_file() for marker in markers):
+    if not _is_project(folder):
         raise ProjectError(f"{folder} is no tuner_gan project, so it is not overwritten: choose another name.")
+    if folder.is_symlink():
+        raise ProjectError(f"{folder} is a link, so it is not overwritten: choose another name.")
     with search_lock(folder):
         pass
     try:
+        # What makes it a project goes last, so that one whose removal was killed can be removed.
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != SEARCH:
+                path.unlink()
         shutil.rmtree(folder)
     except OSError as error:
         raise ProjectError(f"{folder} cannot be overwritten: {error.strerror or error}.") from error

@@ -313,13 +313,13 @@ def test_a_storage_knows_which_folder_a_study_is_of(tmp_path: Path) -> None:
         ):
             other.create_trial("tuner0")
     # The other's folder may go, and nothing of the first with it.
-    (tmp_path / "other" / "project" / files.STUDY).touch()  # as the folder of a search
+    (tmp_path / "other" / "project" / files.SEARCH).touch()  # as the folder of a search
     remove_search(tmp_path / "other" / "project", url)
     assert not (tmp_path / "other" / "project").exists()
     assert trials() == 2
     assert run(make(tmp_path / "first", storage=url))[0]["trial"] == "2"
     first.close()
-    (tmp_path / "first" / "project" / files.STUDY).touch()
+    (tmp_path / "first" / "project" / files.SEARCH).touch()
     remove_search(tmp_path / "first" / "project", url)
     assert optuna.get_all_study_names(url) == []
     assert run(make(tmp_path / "first", storage=url))[0]["trial"] == "0"

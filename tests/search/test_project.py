@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,90 @@ def test_only_projects_are_removed(tmp_path: Path) -> None:
     MeanQuality(blobs()).save(tmp_path / "fitted")
     files.remove_project(tmp_path / "fitted")
     assert not (tmp_path / "fitted").exists()
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (files.SEARCH, "notes.txt"),
+        (files.copy_of(Path(files.SEARCH)).name, files.STUDY),  # whose search.json was deleted, as its damage asks for
+        (f"{files.CLASSIFIER_DIR}/{files.CARD}", f"{files.CLASSIFIER_DIR}/{files.CLASSIFIER_MODEL}"),
+        (f"{files.CLASSIFIER_DIR}/.0123abcd.tmp.{files.REFERENCE}",),
+        (f"{files.CLASSIFIER_DIR}/{files.REFERENCE}", f"{files.CLASSIFIER_DIR}/.0123abcd.tmp.{files.CARD}"),
+        (".0123abcd.tmp",),
+        (files.SETUP_LOCK, f"{files.WORKERS_DIR}/host-0.log", f"{files.WORKERS_DIR}/data-1/train.npy", files.LOCK),
+    ],
+)
+def test_what_an_interrupted_start_has_left_is_removed(names: tuple[str, ...], tmp_path: Path) -> None:
+    put(tmp_path / "search", *names)
+    (tmp_path / "search" / files.CLASSIFIER_DIR).mkdir(exist_ok=True)
+    files.remove_project(tmp_path / "search")
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (files.STUDY, "thesis.txt"),
+        (files.STUDY,),  # anybody's
+        (files.TUNER,),
+        ("block", files.LOCK),
+        (f"{files.CLASSIFIER_DIR}/weights.pt",),
+        (files.CLASSIFIER_DIR,),
+        (files.CLASSIFIER_MODEL,),
+        (f"{files.CLASSIFIER_DIR}/{files.REFERENCE}", "thesis.txt"),
+    ],
+)
+def test_what_may_be_of_somebody_else_is_not(names: tuple[str, ...], tmp_path: Path) -> None:
+    put(tmp_path / "search", *names)
+    with pytest.raises(ProjectError, match="search is no tuner_gan project, so it is not overwritten"):
+        files.remove_project(tmp_path / "search")
+    assert all((tmp_path / "search" / name).is_file() for name in names)
+
+
+def test_a_link_to_a_project_is_not_removed_and_neither_is_what_a_link_in_one_leads_to(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", files.SEARCH, files.STUDY)
+    (tmp_path / "link").symlink_to("elsewhere")
+    with pytest.raises(ProjectError, match="link is a link, so it is not overwritten"):
+        files.remove_project(tmp_path / "link")
+    assert (tmp_path / "elsewhere" / files.STUDY).exists()
+    put(tmp_path / "search", files.SEARCH)
+    (tmp_path / "search" / files.BEST_DIR).symlink_to("../elsewhere")
+    files.remove_project(tmp_path / "search")
+    assert (tmp_path / "elsewhere" / files.STUDY).exists()
+
+
+def test_a_removal_that_is_killed_at_any_moment_can_be_done_again(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    unlink = os.unlink
+    left = 0
+
+    def killed(path: Any, **kwargs: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        unlink(path, **kwargs)
+
+    for steps in itertools.count():
+        put(folder, files.SEARCH, files.STUDY, "trial_0/record.json", "trial_1/record.json", "best/generator.keras")
+        left = steps
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "unlink", killed)
+            with contextlib.suppress(KeyboardInterrupt):
+                files.remove_project(folder)
+        if left >= 0:
+            break
+        files.remove_project(folder)
+        assert not folder.exists()
+    assert not folder.exists()
+    assert steps > 5
 
 
 def test_a_project_that_is_searched_in_is_not_removed(tmp_path: Path) -> None:
