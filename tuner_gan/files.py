@@ -357,11 +357,11 @@ def _is_project(folder: Path) -> bool:
     return all(any(fnmatch.fnmatchcase(name, pattern) for pattern in FIRST) for name in names)
 
 
-def remove_project(folder: Path) -> None:
-    """Deletes a project folder, and nothing that is not one.
+def check_removable(folder: Path) -> None:
+    """Checks that a folder is a project in which nobody searches, or not there.
 
     Raises:
-        ProjectError: the folder holds something else, is being searched in, or cannot be deleted.
+        ProjectError: it holds something else, is a link, or is being searched in.
     """
     if not folder.is_dir():
         return
@@ -371,6 +371,17 @@ def remove_project(folder: Path) -> None:
         raise ProjectError(f"{folder} is a link, so it is not overwritten: choose another name.")
     with search_lock(folder):
         pass
+
+
+def remove_project(folder: Path) -> None:
+    """Deletes a project folder, and nothing that is not one.
+
+    Raises:
+        ProjectError: as `check_removable`, or it cannot be deleted.
+    """
+    check_removable(folder)
+    if not folder.is_dir():
+        return
     try:
         # What makes it a project goes last, so that one whose removal was killed can be removed.
         for path in folder.iterdir():

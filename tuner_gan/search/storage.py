@@ -98,19 +98,23 @@ def remove_search(folder: Path, url: str | None) -> None:
             cannot be used.
         ConfigError: the URL is none, or its driver is missing.
     """
-    owner = (folder / files.STUDY_ID).read_text(encoding="ascii") if (folder / files.STUDY_ID).exists() else None
-    storage = None if url is None or owner is None else open_storage(url, folder)
+    files.check_removable(folder)
+    path = folder / files.STUDY_ID
+    if url is not None and path.exists():
+        # Before the folder: without its id, nobody could tell any more whose study it is.
+        patiently(SHARED, functools.partial(_remove_study, url, folder, path.read_text(encoding="ascii")))
     files.remove_project(folder)
-    if storage is not None:
-        patiently(SHARED, functools.partial(_remove_study, storage, folder.name, owner))
+
+
+def _remove_study(url: str, folder: Path, owner: str) -> None:
+    storage = open_storage(url, folder)
+    try:
+        with contextlib.suppress(KeyError):  # there is none
+            study = storage.get_study_id_from_name(folder.name)
+            if storage.get_study_user_attrs(study).get(OWNER) == owner:
+                storage.delete_study(study)
+    finally:
         storage.engine.dispose()
-
-
-def _remove_study(storage: optuna.storages.RDBStorage, name: str, owner: str | None) -> None:
-    with contextlib.suppress(KeyError):  # there is none
-        study = storage.get_study_id_from_name(name)
-        if storage.get_study_user_attrs(study).get(OWNER) == owner:
-            storage.delete_study(study)
 
 
 def _set_up(connection: sqlite3.Connection, _: object) -> None:

@@ -1,0 +1,65 @@
+"""The database of a study: what it says when it cannot be used, and its end with that of the folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tuner_gan import files
+from tuner_gan.errors import ConfigError, ProjectError
+from tuner_gan.search import storage as storage_module
+from tuner_gan.search.storage import OWNER, make_id, remove_search
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'shared.db'}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, url: str) -> Path:
+    """A project folder with a study in a database of the user's own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / files.SEARCH).touch()
+    optuna.create_study(study_name="project", storage=url).set_user_attr(OWNER, make_id(folder))
+    return folder
+
+
+def test_a_study_is_removed_before_its_folder(project: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the two would leave a study that no folder knows to be its own."""
+
+    def kill(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", kill)
+        with pytest.raises(KeyboardInterrupt):
+            remove_search(project, url)
+    assert optuna.get_all_study_names(url) == []
+    remove_search(project, url)
+    assert not project.exists()
+
+
+@pytest.mark.parametrize("kept", ["searched in", "of somebody else"])
+def test_a_folder_that_is_kept_keeps_its_study(kept: str, project: Path, url: str) -> None:
+    if kept == "searched in":
+        with files.search_lock(project), pytest.raises(ProjectError, match="is in use by"):
+            remove_search(project, url)
+    else:
+        (project / files.SEARCH).rename(project / "thesis.txt")
+        with pytest.raises(ProjectError, match="is no tuner_gan project"):
+            remove_search(project, url)
+    assert optuna.get_all_study_names(url) == ["project"]
+
+
+def test_a_folder_whose_database_cannot_be_reached_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "SECONDS_PATIENT", 0.0)
+    with pytest.raises(ProjectError, match=r"The study in the storage cannot be used \(unable to open database file\)"):
+        remove_search(project, "sqlite:////no/such/folder/shared.db")
+    with pytest.raises(ConfigError, match="storage must be the URL of a database"):
+        remove_search(project, "mystery://host/name")
+    assert (project / files.SEARCH).exists()
