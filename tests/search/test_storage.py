@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -11,7 +13,7 @@ import pytest
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search import storage as storage_module
-from tuner_gan.search.storage import OWNER, make_id, remove_search
+from tuner_gan.search.storage import OWNER, make_id, open_storage, remove_search
 
 
 @pytest.fixture
@@ -63,3 +65,17 @@ def test_a_folder_whose_database_cannot_be_reached_is_kept(project: Path, monkey
     with pytest.raises(ConfigError, match="storage must be the URL of a database"):
         remove_search(project, "mystery://host/name")
     assert (project / files.SEARCH).exists()
+
+
+@pytest.mark.parametrize(("file", "named"), [(False, "the storage"), (True, r"study\.db")])
+def test_a_database_of_another_optuna(file: bool, named: str, project: Path, url: str) -> None:
+    chosen = None if file else url
+    path = project / files.STUDY if file else project.parent / "shared.db"
+    open_storage(chosen, project).engine.dispose()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'x'")
+    with pytest.raises(
+        ProjectError,
+        match=rf"The study in {named} is of another version of Optuna \(The runtime optuna .*optuna`\): install",
+    ):
+        open_storage(chosen, project)

@@ -50,24 +50,30 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
 
     Raises:
         ConfigError: the URL is none, or its driver is missing.
+        ProjectError: the database is of another version of Optuna.
     """
-    if url is None:
+    try:
+        if url is not None:
+            return optuna.storages.RDBStorage(url)
         # Three slashes and an absolute path, which may hold what means something in a URL.
         address = sqlalchemy.URL.create("sqlite", database=str((folder / files.STUDY).absolute()))
         storage = optuna.storages.RDBStorage(
             address.render_as_string(hide_password=False),
             engine_kwargs={"connect_args": {"timeout": SECONDS_LOCKED}},
         )
-        sqlalchemy.event.listen(storage.engine, "connect", _set_up)
-        storage.engine.dispose()  # the connections that were made before
-        return storage
-    try:
-        return optuna.storages.RDBStorage(url)
     except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
         raise ConfigError(
             f"storage must be the URL of a database, such as postgresql://user@host/name, whose driver is installed, "
             f"but got {url!r}: {error}"
         ) from error
+    except RuntimeError as error:
+        raise ProjectError(
+            f"The study in {files.STUDY if url is None else SHARED} is of another version of Optuna "
+            f"({str(error).rstrip('.')}): install that version, or do what Optuna says, then run the search again."
+        ) from error
+    sqlalchemy.event.listen(storage.engine, "connect", _set_up)
+    storage.engine.dispose()  # the connections that were made before
+    return storage
 
 
 def make_id(folder: Path) -> str:
