@@ -92,7 +92,7 @@ def test_the_defaults_are_the_main_job() -> None:
             {"oracle": "bayesian", "pruner": "median"},
             "pruner is for Optuna's samplers (tpe, cmaes, qmc, random, nsga2)",
         ),
-        ({"oracle": "grid", "storage": "sqlite://"}, "but got storage='sqlite://' with oracle='grid'"),
+        ({"oracle": "grid", "storage": "sqlite://"}, "but got it with oracle='grid'"),
         ({"oracle": "hyperband", "enqueue": "a.json"}, "enqueue is for Optuna's samplers"),
     ],
 )
@@ -145,6 +145,12 @@ def test_settings_are_json_and_come_back() -> None:
     steered: dict[str, Any] = {"generator_lr": [1e-4, 1e-3], "batch_size": [128, 32, 64]}
     assert again == dataclasses.replace(config, range=steered)
     assert again.to_json() == settings
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"storage is for Optuna's samplers .* with oracle='grid': leave") as caught:
+        SearchConfig(oracle="grid", storage="postgresql://me:s3cret@host/gan")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_config_cannot_be_changed() -> None:

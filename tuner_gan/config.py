@@ -174,7 +174,7 @@ class SearchConfig:
                 value = getattr(self, setting)
                 if value not in (default, "none"):
                     raise ConfigError(
-                        f"{setting} is for Optuna's samplers ({', '.join(SAMPLERS)}), but got {setting}={value!r} with "
+                        f"{setting} is for Optuna's samplers ({', '.join(SAMPLERS)}), but got it with "
                         f"oracle={self.oracle!r}: leave it out, or choose another oracle."
                     )
 

@@ -79,3 +79,20 @@ def test_a_database_of_another_optuna(file: bool, named: str, project: Path, url
         match=rf"The study in {named} is of another version of Optuna \(The runtime optuna .*optuna`\): install",
     ):
         open_storage(chosen, project)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mystery+pymysql://me:s3cret@host/gan", "mystery+pymysql://me:***@host/gan: Can't load plugin"),
+        ("mystery://host/gan?user=me&password=s3cret", "mystery://host/gan: Can't load plugin"),
+        ("sqlite://me:s3cret@host/gan", "sqlite://me:***@host/gan: Invalid SQLite URL"),
+        ("mystery://me@host:s3cret/gan", "what is none."),
+        ("me:s3cret@host/gan", "what is none."),
+    ],
+)
+def test_a_password_is_not_shown(url: str, shown: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url, tmp_path)
+    assert f"whose driver is installed, but got {shown}" in str(caught.value)
+    assert "s3cret" not in str(caught.value)

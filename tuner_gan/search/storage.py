@@ -64,7 +64,7 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
         raise ConfigError(
             f"storage must be the URL of a database, such as postgresql://user@host/name, whose driver is installed, "
-            f"but got {url!r}: {error}"
+            f"but got {_shown(url, error)}"
         ) from error
     except RuntimeError as error:
         raise ProjectError(
@@ -74,6 +74,15 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     sqlalchemy.event.listen(storage.engine, "connect", _set_up)
     storage.engine.dispose()  # the connections that were made before
     return storage
+
+
+def _shown(url: str | None, error: Exception) -> str:
+    """A URL that cannot be used, and why, without a password; of what is no URL, nobody knows where that would be."""
+    try:
+        address = sqlalchemy.make_url(url or "")
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        return "what is none."
+    return f"{address.set(query={}).render_as_string()}: {error}"
 
 
 def make_id(folder: Path) -> str:
