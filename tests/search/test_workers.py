@@ -47,7 +47,8 @@ pytestmark = QUIET
 def test_each_worker_has_its_share_of_the_threads_and_a_gpu_in_turn(
     gpus: str | None, expected: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if gpus is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
@@ -58,6 +59,8 @@ def test_each_worker_has_its_share_of_the_threads_and_a_gpu_in_turn(
     threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     assert [{share[name] for name in threads} for share in shares] == [{"2"}] * 3
     assert workers._share(0, 100)["OMP_NUM_THREADS"] == "1"
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    assert workers._share(0, 3)["OMP_NUM_THREADS"] == "21"
 
 
 def test_a_task_comes_back_from_json() -> None:
