@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import signal
@@ -403,13 +404,13 @@ def test_mapped_images_do_not_wear_a_worker_out(tmp_path: Path) -> None:
 def test_a_worker_that_has_grown_is_worn_out(
     growth: int, worn_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tuner = make_tuner(tmp_path, oracle="tpe", worker="a", max_trials=1, eager=True)
-    before = tuner_module._memory()
-    monkeypatch.setattr(tuner_module, "_memory", lambda: before + growth)
-    tuner._memory_at_start = before
+    """Since its first trial: what is there from then on, however much, would be there again in another process."""
+    tuner = make_tuner(tmp_path, oracle="tpe", worker="a", max_trials=2, eager=True)
+    sizes = itertools.chain([2**40], itertools.repeat(2**40 + growth))
+    monkeypatch.setattr(tuner_module, "_memory", lambda: next(sizes))
     tuner.search(blobs(), epochs=1)
     assert tuner.worn_out == worn_out
-    assert len(tuner.results()) == (0 if worn_out else 1)
+    assert len(tuner.results()) == (1 if worn_out else 2)
 
 
 def test_the_exit_code_of_a_worker(

@@ -196,7 +196,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.worker = worker
         self.worn_out = False
         self._begun = 0  # trials
-        self._memory_at_start = _memory()
+        self._memory_after_first = 0
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
@@ -805,7 +805,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _is_worn_out(self) -> bool:
         """Tells whether another process should go on: TensorFlow keeps some megabytes of every trial."""
-        return self._begun >= TRIALS_A_WORKER or _memory() - self._memory_at_start > BYTES_A_WORKER
+        grown = self._begun > 0 and _memory() - self._memory_after_first > BYTES_A_WORKER
+        return self._begun >= TRIALS_A_WORKER or grown
 
     def _epochs_left(self) -> int | None:
         """What is left of the epochs of all trials, or of those that are no finalists; None without a limit."""
@@ -982,6 +983,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         finally:
             self._gan = run.gan
+            if self._begun == 1:  # what TensorFlow and the images take once would not be less in another process
+                self._memory_after_first = _memory()
 
     def _in_scope(self, build: Callable[[], GAN]) -> Callable[[], GAN]:
         def build_in_scope() -> GAN:
