@@ -80,15 +80,30 @@ def test_a_task_comes_back_from_json() -> None:
 
 
 def test_names_are_those_that_no_living_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(count: int) -> list[str]:
+        with workers._names(tmp_path, count) as found:
+            return found
+
     monkeypatch.setattr(platform, "node", lambda: "a host.example")
-    assert workers._free_names(tmp_path, 2) == ["a-host-example-0", "a-host-example-1"]
     files.create_folder(tmp_path / files.WORKERS_DIR)
+    assert names(2) == ["a-host-example-0", "a-host-example-1"]
     (tmp_path / files.WORKERS_DIR / f"a-host-example-1{files.LOCK}").touch()  # of one that was killed
     with files.worker_lock(tmp_path, "a-host-example-0"):
-        assert workers._free_names(tmp_path, 2) == ["a-host-example-1", "a-host-example-2"]
-    assert workers._free_names(tmp_path, 1) == ["a-host-example-0"]
+        assert names(2) == ["a-host-example-1", "a-host-example-2"]
+    assert names(1) == ["a-host-example-0"]
     monkeypatch.setattr(platform, "node", lambda: "")
-    assert workers._free_names(tmp_path, 1) == ["worker-0"]
+    assert names(1) == ["worker-0"]
+
+
+def test_commands_that_start_together_give_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where two machines have one name: workers lock theirs only when TensorFlow is loaded."""
+    monkeypatch.setattr(platform, "node", lambda: "host")
+    files.create_folder(tmp_path / files.WORKERS_DIR)
+    with workers._names(tmp_path, 2) as first, workers._names(tmp_path, 2) as second:
+        assert (first, second) == (["host-0", "host-1"], ["host-2", "host-3"])
+        assert not files.is_searching(tmp_path)
+    with workers._names(tmp_path, 1) as again:
+        assert again == ["host-0"]
 
 
 # Locks.

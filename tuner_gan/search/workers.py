@@ -5,6 +5,7 @@ The parent loads no TensorFlow. Each worker is a `tuner-gan worker` of its own, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -16,7 +17,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 from tuner_gan import files
 from tuner_gan.config import SearchConfig
@@ -96,9 +100,8 @@ class WorkerPool:
         """
         count = self._config.workers or 1
         (self._folder / files.WORKERS_DIR).mkdir(parents=True, exist_ok=True)
-        names = _free_names(self._folder, count)
-        places = dict(zip(names, range(count), strict=True))
-        with InterruptGuard() as guard:
+        with _names(self._folder, count) as names, InterruptGuard() as guard:
+            places = dict(zip(names, range(count), strict=True))
             try:
                 for name in names:
                     self._start(name, places[name])
@@ -181,13 +184,26 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _free_names(folder: Path, count: int) -> list[str]:
-    """Names of workers that no living one has, here or on another machine that shares the folder."""
+@contextlib.contextmanager
+def _names(folder: Path, count: int) -> Iterator[list[str]]:
+    """Holds names of workers that no living one has, here or on another machine that shares the folder.
+
+    A worker locks its name when it has loaded TensorFlow. Until then, and between its death and the next one of that
+    name, another command must not take it.
+    """
     host = re.sub(r"[^A-Za-z0-9_-]", "-", platform.node()) or "worker"
-    names = (f"{host}-{number}" for number in itertools.count())
-    taken = (folder / files.WORKERS_DIR).glob(f"*{files.LOCK}")
-    busy = {path.name.removesuffix(files.LOCK) for path in taken if files.is_locked(path)}
-    return list(itertools.islice((name for name in names if name not in busy), count))
+    names: list[str] = []
+    with contextlib.ExitStack() as held:
+        for number in itertools.count():
+            path = folder / files.WORKERS_DIR / f"{host}-{number}{files.LOCK}"
+            if path.exists() and files.is_locked(path):  # by a worker whose parent is no more
+                continue
+            with contextlib.suppress(filelock.Timeout):
+                held.enter_context(filelock.FileLock(path.with_suffix(files.NAME_LOCK), timeout=0))
+                names.append(path.stem)
+            if len(names) == count:
+                break
+        yield names
 
 
 def _share(place: int, count: int) -> dict[str, str]:
