@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -359,11 +359,15 @@ def _is_project(folder: Path) -> bool:
     return all(any(fnmatch.fnmatchcase(name, pattern) for pattern in FIRST) for name in names)
 
 
-def check_removable(folder: Path) -> None:
-    """Checks that a folder is a project in which nobody searches, or not there.
+def remove_project(folder: Path, first: Callable[[], object] = lambda: None) -> None:
+    """Deletes a project folder, and nothing that is not one.
+
+    Args:
+        folder: that is deleted, if it is there.
+        first: called before that, when nothing speaks against it; if it raises, the folder stays.
 
     Raises:
-        ProjectError: it holds something else, is a link, or is being searched in.
+        ProjectError: the folder holds something else, is a link, is being searched in, or cannot be deleted.
     """
     if not folder.is_dir():
         return
@@ -372,18 +376,7 @@ def check_removable(folder: Path) -> None:
     if folder.is_symlink():
         raise ProjectError(f"{folder} is a link, so it is not overwritten: choose another name.")
     with search_lock(folder):
-        pass
-
-
-def remove_project(folder: Path) -> None:
-    """Deletes a project folder, and nothing that is not one.
-
-    Raises:
-        ProjectError: as `check_removable`, or it cannot be deleted.
-    """
-    check_removable(folder)
-    if not folder.is_dir():
-        return
+        first()
     try:
         # What makes it a project goes last, so that one whose removal was killed can be removed.
         for path in folder.iterdir():

@@ -58,7 +58,31 @@ def test_a_folder_that_is_kept_keeps_its_study(kept: str, project: Path, url: st
     assert optuna.get_all_study_names(url) == ["project"]
 
 
-def test_a_folder_whose_database_cannot_be_reached_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_of_nobody_is_kept(project: Path, url: str) -> None:
+    (project / files.STUDY_ID).unlink()
+    optuna.delete_study(study_name="project", storage=url)
+    optuna.create_study(study_name="project", storage=url)
+    remove_search(project, url)
+    assert not project.exists()
+    assert optuna.get_all_study_names(url) == ["project"]
+
+
+def test_a_database_in_the_folder_goes_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    url = f"sqlite:///{folder / 'mine.db'}"
+    remove_search(folder, url)
+    (folder / files.CLASSIFIER_DIR).mkdir(parents=True)  # of an interrupted start
+    remove_search(folder, url)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_folder_whose_database_cannot_be_used_is_kept(
+    known: bool, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of a search whose study was in a file: the next one could not begin."""
+    if not known:
+        (project / files.STUDY_ID).unlink()
     monkeypatch.setattr(storage_module, "SECONDS_PATIENT", 0.0)
     with pytest.raises(ProjectError, match=r"The study in the storage cannot be used \(unable to open database file\)"):
         remove_search(project, "sqlite:////no/such/folder/shared.db")

@@ -113,18 +113,20 @@ def remove_search(folder: Path, url: str | None) -> None:
             cannot be used.
         ConfigError: the URL is none, or its driver is missing.
     """
-    files.check_removable(folder)
-    path = folder / files.STUDY_ID
-    if url is not None and path.exists():
+    if url is None:
+        files.remove_project(folder)
+    else:
         # Before the folder: without its id, nobody could tell any more whose study it is.
-        patiently(SHARED, functools.partial(_remove_study, url, folder, path.read_text(encoding="ascii")))
-    files.remove_project(folder)
+        remove_study = functools.partial(_remove_study, url, folder)
+        files.remove_project(folder, first=functools.partial(patiently, SHARED, remove_study))
 
 
-def _remove_study(url: str, folder: Path, owner: str) -> None:
+def _remove_study(url: str, folder: Path) -> None:
+    """Deletes the study of a folder, if that has one in this database, which must be there in any case."""
     storage = open_storage(url, folder)
     try:
-        with contextlib.suppress(KeyError):  # there is none
+        with contextlib.suppress(FileNotFoundError, KeyError):  # there is none
+            owner = (folder / files.STUDY_ID).read_text(encoding="ascii")
             study = storage.get_study_id_from_name(folder.name)
             if storage.get_study_user_attrs(study).get(OWNER) == owner:
                 storage.delete_study(study)
