@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, QualityError, SelectionError, first_line
 from tuner_gan.images import class_count, sample_images, save_grid
-from tuner_gan.results.formats import FORMATS, check_artifact, check_formats, write_format
+from tuner_gan.results.formats import FORMATS, Artifact, check_artifact, check_formats, write_format
 from tuner_gan.results.loading import generate_script
 from tuner_gan.results.model_card import card_json, class_names, model_card
 from tuner_gan.results.records import FAILED, UNREADABLE, TrialRecord
-from tuner_gan.results.search_results import load
+from tuner_gan.results.search_results import SearchResults, load
 
 if TYPE_CHECKING:
     import keras
@@ -89,10 +90,63 @@ def export(
     if names:
         files.write_json(target / files.CLASS_NAMES, {"schema": files.SCHEMA, "class_names": names})
     files.write_text(target / files.GENERATE, generate_script(len(names)))
-    told = results, record, names, artifacts, None if gan is None else _describe_discriminator(gan.architecture)
+    judge = None if gan is None else _describe_discriminator(gan.architecture)
+    _write_cards(target, results, record, names, artifacts, judge)
+    return target
+
+
+def export_best(folder: str | Path) -> tuple[Path, list[str]]:
+    """Exports the best trial to `best/` at the end of a search, unless an earlier export has.
+
+    What is there of the same generator, in whatever formats, stays; only the model card is written anew, for it tells
+    of the search, too.
+
+    Returns:
+        The folder, and the names of what was deleted there because it was of another generator.
+
+    Raises:
+        As `export`.
+    """
+    results = load(folder)
+    record, target = results.best, results.folder / files.BEST_DIR
+    if _renew_cards(target, results, record):
+        return target, []
+    before = {path.name for path in target.iterdir()} if target.is_dir() else set()
+    export(folder)
+    return target, sorted(before - {path.name for path in target.iterdir()})
+
+
+def _renew_cards(target: Path, results: SearchResults, record: TrialRecord) -> bool:
+    """Tells whether a folder holds a whole export of the generator of a trial; its model card is then up to date."""
+    try:
+        card = files.read_json(target / files.MODEL_CARD_JSON)
+        # A trial that was trained on may still have its generator, and then has another discriminator.
+        if (card["trial_id"], card["epochs"]) != (record.trial_id, record.epochs):
+            return False
+        for name in (files.GENERATOR, files.ARCHITECTURE):
+            if not filecmp.cmp(record.folder / name, target / name, shallow=False):
+                return False
+        artifacts = [Artifact(**one) for one in card["files"] if (target / one["file"]).exists()]
+        if not all((target / name).is_file() for name in (files.SAMPLES, files.GENERATE)):
+            return False
+        judge = card["discriminator"] if (target / files.DISCRIMINATOR).exists() else None
+        _write_cards(target, results, record, card["class_names"], artifacts, judge)
+    except (OSError, KeyError, TypeError, ValueError):  # nothing is there, or it is damaged
+        return False
+    return True
+
+
+def _write_cards(
+    target: Path,
+    results: SearchResults,
+    record: TrialRecord,
+    names: Sequence[str],
+    artifacts: Sequence[Artifact],
+    discriminator: Mapping[str, str] | None,
+) -> None:
+    told = results, record, names, artifacts, discriminator
     files.write_json(target / files.MODEL_CARD_JSON, card_json(*told))
     files.write_text(target / files.MODEL_CARD, model_card(*told))
-    return target
 
 
 def _delete_others(target: Path, formats: Sequence[str]) -> None:

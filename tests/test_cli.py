@@ -102,12 +102,30 @@ def test_a_search_prints_the_ranked_table_and_paths_that_are_there(once: tuple[P
 def test_the_same_command_again_ends_at_once_without_a_new_trial(project: Path, capsys: Capture) -> None:
     before = trial_files(project)
     table = results.load(project).trials()
+    added = project / files.BEST_DIR / files.DISCRIMINATOR
+    added.write_bytes(b"as export --discriminator writes it")
     found = call(capsys, *SEARCH)
     assert (found.code, found.err) == (0, "")
     assert trial_files(project) == before
+    assert added.exists()
     pd.testing.assert_frame_equal(results.load(project).trials(), table)
     assert "trial 0 (search):" not in found.out  # no news
     assert found.out.count("COMPLETED") == 2
+
+
+def test_what_was_exported_of_another_generator_is_deleted_and_that_is_told(project: Path, capsys: Capture) -> None:
+    for name in (files.GENERATOR, files.DISCRIMINATOR, "generator.onnx"):
+        (project / "best" / name).write_bytes(b"of the best trial until now")
+    best = results.load(project).best
+    assert cli._show_results(project, cli._console(), 0) == 0
+    said = (
+        "Deleted from runs/demo/best: discriminator.keras, generator.onnx, of another generator than the best one now; "
+        "tuner-gan export writes them anew.\n"
+    )
+    assert said in capsys.readouterr().out
+    assert (project / "best" / files.GENERATOR).read_bytes() == (best.folder / files.GENERATOR).read_bytes()
+    assert cli._show_results(project, cli._console(), 0) == 0
+    assert "Deleted" not in capsys.readouterr().out
 
 
 def test_one_more_trial_is_added_to_those_there(project: Path, capsys: Capture) -> None:

@@ -507,10 +507,17 @@ def _show_results(folder: Path, console: Console, code: int) -> int:
             return code
         raise ProjectError(str(error)) from error
     _load_tensorflow()
-    from tuner_gan.results.export import export
+    from tuner_gan.results.export import export_best
 
-    exported = export(folder, "best")
-
+    exported, deleted = export_best(folder)
+    if deleted:
+        console.print(
+            f"Deleted from {exported}: {', '.join(deleted)}, of another generator than the best one now; tuner-gan "
+            "export writes them anew.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     for label, path in (
         ("samples", best.folder / files.SAMPLES),
         ("generator", exported / files.GENERATOR),

@@ -21,7 +21,7 @@ from tuner_gan.errors import ProjectError, SelectionError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import generate_images
-from tuner_gan.results.export import export, load_generator
+from tuner_gan.results.export import export, export_best, load_generator
 
 WRITTEN = [
     files.ARCHITECTURE,
@@ -92,6 +92,45 @@ def test_the_best_trial_goes_to_best_and_another_to_its_own_folder(project: Path
         for name in (files.GENERATOR, files.ARCHITECTURE):
             assert (project / target / name).read_bytes() == (project / f"trial_{trial}" / name).read_bytes()
         assert f"Trial {trial} of the search demo (4 trials)." in card_of(project / target)
+
+
+def test_the_end_of_a_search_keeps_what_was_exported_of_the_same_generator(project: Path) -> None:
+    best, others = export(project, formats=["saved_model"]), {"generator_saved_model", files.DISCRIMINATOR}
+    (best / files.DISCRIMINATOR).write_bytes(b"as --discriminator writes it")
+    write_trial(project, record_json("0004", score=0.75))
+    before = {path: path.stat().st_mtime_ns for path in best.rglob("*")}
+    assert export_best(project) == (best, [])
+    changed = {path.name for path in best.rglob("*") if before[path] != path.stat().st_mtime_ns}
+    assert changed == {files.MODEL_CARD, files.MODEL_CARD_JSON}
+    assert "Trial 0001 of the search demo (5 trials)." in card_of(best)
+    assert [one["format"] for one in files.read_json(best / files.MODEL_CARD_JSON)["files"]] == ["keras", "saved_model"]
+    # Those of a generator that is no longer the best one would be taken for it.
+    change(project / "trial_0000" / files.RECORD, score=0.125)
+    assert export_best(project) == (best, sorted(others))
+    assert sorted(path.name for path in best.iterdir()) == sorted(WRITTEN)
+    assert "Trial 0000 of the search demo (5 trials)." in card_of(best)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (files.GENERATOR, b"of another search"),
+        (files.MODEL_CARD_JSON, b"{"),
+        (files.MODEL_CARD_JSON, b'{"trial_id": "0001", "epochs": 10, "files": [{"file": "generator.keras"}]}'),
+        (files.SAMPLES, None),
+    ],
+)
+def test_the_end_of_a_search_exports_anew_where_the_earlier_export_is_not_whole(
+    project: Path, name: str, content: bytes | None
+) -> None:
+    best = export(project)
+    (best / name).unlink()
+    if content is not None:
+        (best / name).write_bytes(content)
+    assert export_best(project) == (best, [])
+    assert sorted(path.name for path in best.iterdir()) == sorted(WRITTEN)
+    assert (best / files.GENERATOR).read_bytes() == (project / "trial_0001" / files.GENERATOR).read_bytes()
+    assert [one["format"] for one in files.read_json(best / files.MODEL_CARD_JSON)["files"]] == ["keras"]
 
 
 def test_the_generator_and_the_code_of_its_card_run_where_there_is_no_tuner_gan(
