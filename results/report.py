@@ -109,10 +109,10 @@ def write_report(results: SearchResults, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ProjectError: the folder of the page cannot be written.
+        ProjectError: the path is a folder, or cannot be written.
     """
     path = Path(path)
-    files.create_folder(path.parent)
+    files.check_output(path)
     files.write_text(path, render_report(results))
     return path
 

@@ -388,6 +388,14 @@ def test_an_output_that_is_a_folder(project: Path, capsys: Capture, output: str)
     assert [path.name for path in Path().iterdir() if ".tmp" in path.name] == []
 
 
+@pytest.mark.parametrize("output", ["", ".", "..", "/"])
+def test_an_output_that_is_no_name(searched: Path, capsys: Capture, output: str) -> None:
+    project = str(searched / "runs" / "demo")
+    for command in ("report", "trials", "history"):
+        assert refused(capsys, command, project, "-o", output) == f"{Path(output)}: Is a directory."
+    assert list(Path().iterdir()) == []
+
+
 def test_a_folder_that_is_no_project_is_not_overwritten(capsys: Capture) -> None:
     folder = Path("runs/demo")
     folder.mkdir(parents=True)

@@ -257,6 +257,16 @@ def test_what_cannot_be_evaluated(capsys: Capture, arguments: tuple[str, ...], w
     assert words in refused(capsys, *arguments)
 
 
+@pytest.mark.parametrize(("output", "words"), [(".", ".: Is a directory."), ("file.txt/a.json", "cannot be written (")])
+def test_an_output_that_cannot_be_written_is_told_before_a_classifier_is_trained(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, output: str, words: str
+) -> None:
+    Path("file.txt").touch()
+    np.savez("some.npz", images=digits(200))
+    monkeypatch.delattr("tuner_gan.quality.evaluation.evaluate")
+    assert words in refused(capsys, "some.npz", *DATA, "-o", output)
+
+
 def test_images_of_another_size(capsys: Capture) -> None:
     np.savez("large.npz", images=digits(60).repeat(2, axis=1))
     np.savez("some.npz", images=digits(200))

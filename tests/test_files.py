@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +139,43 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     files.write_text(path, "second\r\n")
     assert path.read_bytes() == b"second\r\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_and_leads_to_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("there.txt", "not_yet.txt"):
+        link, place = tmp_path / name, tmp_path / "in" / f"{name}.bin"
+        link.symlink_to(place)
+        if name == "there.txt":
+            place.write_text("before")
+        files.check_output(link)
+        with files.replacing(link) as temporary:
+            assert temporary.name.endswith(".txt")  # whoever writes may look at the suffix
+            temporary.write_text("now")
+        assert link.is_symlink()
+        assert place.read_text() == "now"
+    assert len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    pipe, link, read = tmp_path / "pipe.txt", tmp_path / "link.txt", []
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+        reader.start()
+        files.check_output(path)
+        files.write_text(path, "through it")
+        reader.join(10)
+    assert read == ["through it"] * 2
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("", ".", "..", "/", str(tmp_path)):
+        for write in (files.check_output, lambda path: files.write_text(path, "text")):
+            with pytest.raises(ProjectError, match=rf"^{Path(name)}: Is a directory\.$"):
+                write(Path(name))
+    assert list(tmp_path.iterdir()) == []

@@ -556,7 +556,7 @@ def _report(options: argparse.Namespace) -> int:
     from tuner_gan.results.report import write_report
 
     results = load(options.folder)
-    print(write_report(results, options.output or results.folder / files.REPORT))
+    print(write_report(results, results.folder / files.REPORT if options.output is None else options.output))
     return 0
 
 
@@ -596,7 +596,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from tuner_gan import datasets
+    from tuner_gan import datasets, files
     from tuner_gan.config import parse_size
     from tuner_gan.known_datasets import DOWNLOADED
 
@@ -608,13 +608,15 @@ def _evaluate(options: argparse.Namespace) -> int:
         _load_tensorflow()  # Keras downloads them
     data = datasets.load(options.data, size).split(seed=options.seed)
     against = None if options.against is None else datasets.load_samples(options.against, size)
+    output = None if options.output is None else Path(options.output)
+    if output is not None:
+        files.check_output(output)  # else the scores, which take a while, would be lost
     _load_tensorflow()
     from tuner_gan.quality.evaluation import evaluate
     from tuner_gan.results.export import load_generator
 
     source = samples or load_generator(options.source)
     evaluation = evaluate(source, data, against=against, seed=options.seed, features=options.features)
-    output = None if options.output is None else Path(options.output)
     kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
     if kind == "json":
         _write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n", output)
@@ -672,8 +674,8 @@ def _generate(options: argparse.Namespace) -> int:
         labels = np.repeat(np.arange(classes), columns)
     elif classes:
         labels = np.arange(count) % classes
+    files.check_output(output)
     images = generate_images(generator, count, seed=options.seed, labels=labels)
-    files.create_folder(output.parent)
     if is_grid:
         save_grid(images, output, columns)
     else:
@@ -772,7 +774,7 @@ def _write_text(text: str, output: Path | None) -> None:
         return
     from tuner_gan import files
 
-    files.create_folder(output.parent)
+    files.check_output(output)
     files.write_text(output, text)
 
 

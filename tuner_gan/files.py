@@ -6,12 +6,14 @@ Standard library, `filelock` and `orjson` only, so that reading results loads no
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import json
 import os
 import re
 import secrets
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -129,16 +131,50 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is flushed and renamed to `path`.
 
     The temporary name ends like `path`, because Keras chooses its format by that. When the body
-    raises, `path` is left as it was.
+    raises, `path` is left as it was. A symbolic link stays, and what it leads to is replaced; a pipe
+    or a device stays, and is written into.
+
+    Raises:
+        ProjectError: `path` is a folder.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
+    place = _place(path)
+    if place is None:
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            with temporary.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
+    temporary = place.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(place)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _place(path: Path) -> Path | None:
+    """Where the file is, or will be, that `path` leads to; None for a pipe, a device or the like."""
+    if path.is_dir():
+        raise ProjectError(f"{path}: Is a directory.")
+    if path.exists() and not path.is_file():
+        return None
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_output(path: Path) -> None:
+    """Checks that `path` can be written by `replacing`; the folder that it is in is created.
+
+    Raises:
+        ProjectError: it is a folder, or it or its folder cannot be written.
+    """
+    place = _place(path)
+    if place is not None:
+        create_folder(place.parent)
+    elif not os.access(path, os.W_OK):
+        raise ProjectError(f"{path} cannot be written ({os.strerror(errno.EACCES)}): choose another output.")
 
 
 def write_text(path: Path, text: str) -> None:
