@@ -565,11 +565,20 @@ def test_no_row_to_show(project: Path, capsys: Capture, top: str) -> None:
         (("no.keras", "-o", "a.npz"), "no.keras is no file: expected a generator saved as .keras."),
         (("no.keras", "-o", "a.jpg"), "Expected an output that ends in .npz or .png, but got 'a.jpg'."),
         (("no.keras", "-o", "a.npz", "-n", "0"), "-n must be at least 1, but got 0."),
+        (("no.keras", "-o", "a.npz", "-n", f"{10**18}"), f"-n must be at most 8796093022207, but got {10**18}."),
         (("no.keras", "-o", "a.npz", "--seed", "-1"), "--seed must be an integer from 0, but got -1."),
     ],
 )
 def test_generating_from_or_to_nothing(capsys: Capture, arguments: tuple[str, ...], words: str) -> None:
     assert refused(capsys, "generate", *arguments) == words
+
+
+def test_generating_more_images_than_there_is_memory_for(searched: Path, capsys: Capture) -> None:
+    generator = str(searched / "runs" / "demo" / "best" / "generator.keras")
+    said = refused(capsys, "generate", generator, "-n", f"{10**12}", "-o", "a.npz")
+    assert said.startswith("The memory is not enough (Unable to allocate ")
+    assert said.endswith("): use fewer or smaller images.")
+    assert list(Path().iterdir()) == []
 
 
 def test_generating_with_a_model_that_is_no_generator(searched: Path, capsys: Capture) -> None:

@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tuner_gan import datasets
+from tuner_gan import datasets, image_files
 from tuner_gan.errors import ConfigError, DatasetError
+from tuner_gan.image_arrays import resize
 
 
 def random_images(count: int, height: int = 8, width: int = 10, channels: int = 1, seed: int = 0) -> Any:
@@ -368,6 +369,27 @@ def test_folder_of_unusable_sizes(height: int, width: int, tmp_path: Path) -> No
     save_images(tmp_path, [np.zeros((height, width, 1), np.uint8)])
     with pytest.raises(DatasetError, match=f"from 8x8 to 256x256 pixels, got {height}x{width}.*--image-size"):
         datasets.load(tmp_path)
+
+
+class Many(list[Path]):
+    """One file that is said to be 2 ** 40 of them."""
+
+    def __len__(self) -> int:
+        return 2**40
+
+
+def test_images_that_do_not_fit_into_the_memory(tmp_path: Path) -> None:
+    Image.new("L", (8, 16)).save(tmp_path / "0.png")
+    many = np.broadcast_to(np.zeros((8, 8, 1), np.uint8), (2**40, 8, 8, 1))
+    with pytest.raises(DatasetError) as of_files:
+        image_files._read_images(Many([tmp_path / "0.png"]), None)
+    with pytest.raises(DatasetError) as of_an_array:
+        resize(many, (256, 256))
+    for raised, shape, size in ((of_files, "16x8x1", "131,072.0"), (of_an_array, "256x256x1", "67,108,864.0")):
+        assert str(raised.value) == (
+            f"1,099,511,627,776 images of {shape} take {size} GiB, more than the memory has room for: pass a smaller "
+            "image_size (--image-size HxW), or fewer images."
+        )
 
 
 # Names and paths -------------------------------------------------------------------------------------------------

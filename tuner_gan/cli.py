@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner_gan.errors import ConfigError, ProjectError, SelectionError, TunerGANError
+from tuner_gan.errors import ConfigError, ProjectError, SelectionError, TunerGANError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,8 @@ WIDE = 140
 """Columns of a terminal that has room for what each score means."""
 CLOSING_SECONDS = 10.0
 """Of the search's time, kept for the export and the table at its end."""
+MOST_IMAGES = sys.maxsize // 2**20
+"""Of `generate`: no computer has room for so many, and beyond, NumPy says other things than that memory is short."""
 NOT_OF_THE_SEARCH = ("storage", "workers", "overwrite", "tensorboard")
 """Settings that a project does not note: how it was run once, and a URL that may hold a password."""
 INTERRUPTED, TERMINATED = 130, 143
@@ -65,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(
+            f"tuner-gan: error: The memory is not enough ({first_line(error)}): use fewer or smaller images.",
+            file=sys.stderr,
+        )
+        return TunerGANError.exit_code
     except OSError as error:  # an output that is a folder, a full disk
         where = "" if error.filename2 is None and error.filename is None else f"{error.filename2 or error.filename}: "
         print(f"tuner-gan: error: {where}{error.strerror or error}.", file=sys.stderr)
@@ -652,6 +660,8 @@ def _generate(options: argparse.Namespace) -> int:
         raise ConfigError(f"Expected an output that ends in .npz or .png, but got {options.output!r}.")
     if options.n < 1:
         raise ConfigError(f"-n must be at least 1, but got {options.n}.")
+    if options.n > MOST_IMAGES:
+        raise ConfigError(f"-n must be at most {MOST_IMAGES}, but got {options.n}.")
     _check_seed(options.seed)
     _load_tensorflow()
     import numpy as np

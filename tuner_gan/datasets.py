@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from tuner_gan.array_files import read_npy, read_npz
 from tuner_gan.errors import DatasetError, closest
-from tuner_gan.image_arrays import Images, as_images, check_image_size, check_side_lengths, resize, to_uint8
+from tuner_gan.image_arrays import (
+    Images,
+    as_images,
+    check_image_size,
+    check_side_lengths,
+    make_room,
+    resize,
+    to_uint8,
+)
 from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder
 from tuner_gan.image_labels import Labels, class_indices
 from tuner_gan.known_datasets import DATASETS, read_known
@@ -88,6 +96,9 @@ class ImageDataset:
 
         Args:
             seed: any whole number from 0; the same seed gives the same split.
+
+        Raises:
+            DatasetError: the copies do not fit into the memory.
         """
         rng = np.random.default_rng(seed)
         source = self if self.test is None else self.test
@@ -104,7 +115,7 @@ class ImageDataset:
         labels = None if self.labels is None else self.labels[indices]
         # In the order of the source, not of the copy: a mapped file larger than the memory is read once, from front to
         # back, where `images[indices]` would read each page again for almost every image on it.
-        images = np.empty((len(indices), *self.images.shape[1:]), np.uint8)
+        images = make_room(len(indices), self.image_shape)
         order = np.argsort(indices)
         for rows in _blocks(images):
             images[order[rows]] = self.images[indices[order[rows]]]

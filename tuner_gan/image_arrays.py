@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,22 @@ def check_image_size(image_size: Any) -> tuple[int, int]:
     )
 
 
+def make_room(count: int, shape: tuple[int, ...]) -> Images:
+    """Returns uint8 [count, H, W, C] that is yet to be filled, `shape` being (H, W, C).
+
+    Raises:
+        DatasetError: it does not fit into the memory.
+    """
+    try:
+        return np.empty((count, *shape), np.uint8)
+    except MemoryError as error:
+        size = count * math.prod(shape) / 2**30
+        raise DatasetError(
+            f"{count:,} images of {'x'.join(map(str, shape))} take {size:,.1f} GiB, more than the memory has room "
+            "for: pass a smaller image_size (--image-size HxW), or fewer images."
+        ) from error
+
+
 def to_uint8(arrays: Sequence[Array]) -> list[Images]:
     """Converts numbers to uint8 by rounding.
 
@@ -144,7 +161,7 @@ def _convert(array: Array, scale: float, shift: float) -> Images:
                 f"Integer images must lie in 0..255, got values from {low} to {high}: rescale them to 0..255."
             )
         return array.astype(np.uint8)
-    images = np.empty(array.shape, np.uint8)
+    images = make_room(len(array), array.shape[1:])
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK].astype(np.float64)
         images[start : start + _BLOCK] = np.clip(np.rint(block * scale + shift), 0, 255)
@@ -172,7 +189,7 @@ def resize(images: Images, image_size: tuple[int, int]) -> Images:
     count, height, width, channels = images.shape
     if (height, width) == image_size:
         return images
-    resized = np.empty((count, *image_size, channels), np.uint8)
+    resized = make_room(count, (*image_size, channels))
     for index, image in enumerate(images):
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         resized[index] = np.asarray(fit(picture, image_size)).reshape(*image_size, channels)

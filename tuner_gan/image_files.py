@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan.errors import DatasetError
-from tuner_gan.image_arrays import Array, Images, check_side_lengths, fit
+from tuner_gan.image_arrays import Array, Images, check_side_lengths, fit, make_room
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,7 +107,8 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
         image_size: (height, width) that each image is cropped and resized to; None when all have one size.
 
     Raises:
-        DatasetError: no images, a file that is no image, or several sizes without `image_size`.
+        DatasetError: no images, a file that is no image, several sizes without `image_size`, or more than there is
+            memory for.
     """
     flat = _image_paths(folder)
     classes = [entry for entry in _visible(folder) if entry.is_dir()]
@@ -147,7 +148,7 @@ def _read_images(paths: Sequence[Path], image_size: tuple[int, int] | None) -> I
     first = _pixels(paths[0], channels, image_size)
     height, width = first.shape[:2]
     check_side_lengths(height, width, f"images in {paths[0].parent}")
-    images = np.empty((len(paths), *first.shape), np.uint8)
+    images = make_room(len(paths), first.shape)
     for image, path in zip(images, paths, strict=True):
         pixels = _pixels(path, channels, image_size)
         if pixels.shape != first.shape:
