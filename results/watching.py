@@ -22,7 +22,7 @@ def watch(folder: str | Path, console: Console) -> bool:
 
     Args:
         folder: of the search.
-        console: where to show it.
+        console: where to show it; once it is quiet, as that of the command line is when nobody reads on, this ends.
 
     Returns:
         Whether it was running.
@@ -39,7 +39,7 @@ def watch(folder: str | Path, console: Console) -> bool:
         line = f"watching {project.folder}: {count} trial{'' if count == 1 else 's'} so far"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     with LiveView(project.folder, console, epochs=epochs, max_trials=max_trials, stop_at=stop_at):
-        while files.is_searching(project.folder):
+        while files.is_searching(project.folder) and not console.quiet:
             time.sleep(SECONDS_BETWEEN_LOOKS)
     return True
 

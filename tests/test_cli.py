@@ -606,10 +606,11 @@ def test_reading_a_project_loads_no_tensorflow(searched: Path, tmp_path: Path) -
     assert "pandas" in modules
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(searched: Path, tmp_path: Path) -> None:
+def run_unread(*arguments: str, folder: Path) -> tuple[int, bytes]:
+    """Runs Python with a standard output that nobody reads; returns its exit code, and what it says of that."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tuner_gan", "trials", str(searched), "--format", "csv"],
-        cwd=tmp_path,
+        [sys.executable, *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -619,4 +620,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(searched: Path, tmp_path: Pat
     assert process.stderr is not None
     with process.stderr as stderr:
         said = stderr.read()
-    assert (process.wait(60), said) == (0, b"")
+    return process.wait(60), said
+
+
+@pytest.mark.parametrize("kind", ["csv", "table"])
+def test_a_reader_that_has_seen_enough_is_no_error(searched: Path, tmp_path: Path, kind: str) -> None:
+    arguments = ("-m", "tuner_gan", "trials", str(searched), "--format", kind)
+    assert run_unread(*arguments, folder=tmp_path) == (0, b"")
+
+
+def test_a_search_goes_on_without_a_reader(tmp_path: Path) -> None:
+    # As a search does, which here would take some 10 s: it prints before each of its parts, in a thread, and at the
+    # end.
+    code = """
+import pathlib, sys, threading
+from tuner_gan import cli
+def search(options):
+    console = cli._console()
+    console.print("images")
+    thread = threading.Thread(target=console.print, args=("trial",))
+    thread.start()
+    thread.join()
+    console.print("table")
+    print("paths")
+    pathlib.Path("best").mkdir()
+    return 0
+cli._search = search
+sys.exit(cli.main(["search"]))
+"""
+    assert run_unread("-c", code, folder=tmp_path) == (0, b"")
+    assert (tmp_path / "best").exists()

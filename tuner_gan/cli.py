@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print("tuner-gan: interrupted", file=sys.stderr)
         return _signal_code(error)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _turn_output_away()
         return 0
     except MemoryError as error:
         print(
@@ -795,9 +795,20 @@ def _print_table(table: pd.DataFrame, console: Console, when_empty: str = NO_TRI
 
 
 def _console() -> Console:
+    """What prints on standard output; once its reader is gone, nothing. A search goes on, and is in its folder."""
     from rich.console import Console
 
-    return Console()
+    class Output(Console):
+        def on_broken_pipe(self) -> None:  # Rich's own ends the process, with exit code 1
+            _turn_output_away()
+            self.quiet = True
+
+    return Output()
+
+
+def _turn_output_away() -> None:
+    """Lets standard output lead nowhere: its reader, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load_tensorflow() -> None:

@@ -98,3 +98,11 @@ def test_settings_that_are_no_numbers_limit_nothing(tmp_path: Path) -> None:
     console = screen(terminal=True)
     watch_while_locked(project, console, "left unknown")
     assert "0 trials ended" in text(console)
+
+
+def test_it_ends_when_nobody_reads_on(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "demo", record_json("0000"))
+    console = screen(terminal=False)
+    console.quiet = True
+    with files.search_lock(project):
+        assert watch(project, console)
