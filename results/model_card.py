@@ -77,7 +77,7 @@ def card_json(
         "class_names": list(class_names),
         "data": {
             **{key: data.get(key) for key in ("name", "fingerprint", "image_shape", "images")},
-            "licence": LICENCES.get(str(data.get("name"))),
+            "licence": _licence(search),
         },
         "classifier": {key: results.classifier.get(key) for key in ("kind", "fingerprint", "accuracy")},
         "hyperparameters": dict(record.hyperparameters),
@@ -143,7 +143,7 @@ def model_card(
         "",
         f"* data: {_cell(data.get('name', 'unknown'))}, {_cell(data.get('images', 'unknown'))} training images, "
         f"fingerprint {_cell(str(data.get('fingerprint', 'unknown'))[:16])}",
-        f"* licence of the data: {_cell(LICENCES.get(str(data.get('name')), 'not known to tuner_gan'))}",
+        f"* licence of the data: {_cell(_licence(search) or 'not known to tuner_gan')}",
         f"* training: {_cell(record.epochs)} epochs, best at epoch {_cell(record.best_epoch)}, "
         f"seed {_cell(seed)}{f', the best of {count} trainings' if count > 1 else ''}",
         f"* parameters: {_cell(record.generator_params)} in the generator, {_cell(record.discriminator_params)} in the "
@@ -163,6 +163,15 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _licence(search: dict[str, Any]) -> str | None:
+    """Of the data, where it is known; a folder of the name of a known data set is not that data set."""
+    licence = find_part(search, "data").get("licence")
+    if isinstance(licence, str):
+        return licence
+    # search.json of an earlier version has what --data was.
+    return LICENCES.get(str(find_part(search, "settings").get("data")))
 
 
 def _files(artifacts: Sequence[Artifact]) -> list[str]:

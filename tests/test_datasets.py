@@ -855,6 +855,24 @@ def test_every_class_may_have_one_member() -> None:
     assert splits.num_classes == 50
 
 
+@pytest.mark.parametrize("source", ["folder", "arrays"])
+def test_only_what_is_loaded_by_a_known_name_has_a_licence(source: str, tmp_path: Path) -> None:
+    data = datasets.load("digits")
+    assert data.licence is not None
+    assert data.licence.startswith("CC BY 4.0")
+    splits = data.split()
+    assert {part.licence for part in (splits.train, splits.reference, splits.holdout)} == {data.licence}
+    if source == "arrays":
+        assert datasets.from_arrays(data.images, name="digits").licence is None
+        return
+    own = tmp_path / "digits"
+    own.mkdir()
+    for index, pixels in enumerate(data.images[:50, ..., 0]):
+        Image.fromarray(pixels).save(own / f"{index}.png")
+    found = datasets.load(own)
+    assert (found.name, found.licence) == ("digits", None)
+
+
 def test_importing_loads_nothing_heavy() -> None:
     code = (
         "import sys, tuner_gan.datasets;"

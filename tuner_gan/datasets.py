@@ -26,7 +26,7 @@ from tuner_gan.image_arrays import (
 )
 from tuner_gan.image_files import RawImages, find_idx, read_idx, read_image_folder
 from tuner_gan.image_labels import Labels, class_indices
-from tuner_gan.known_datasets import DATASETS, read_known
+from tuner_gan.known_datasets import DATASETS, LICENCES, read_known
 
 __all__ = ["DATASETS", "DataSplits", "ImageDataset", "from_arrays", "load", "load_samples"]
 
@@ -50,6 +50,7 @@ class ImageDataset:
         labels: int64 [N] in 0..K-1, or None.
         class_names: K names, in the order of the labels; empty without labels.
         test: the test set that the source gives, if any; labelled like this one.
+        licence: of the images, and their authors, where tuner_gan knows them: of data sets loaded by name.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ImageDataset:
     labels: Labels | None = dataclasses.field(repr=False)
     class_names: tuple[str, ...] = ()
     test: ImageDataset | None = None
+    licence: str | None = dataclasses.field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,7 +121,7 @@ class ImageDataset:
         order = np.argsort(indices)
         for rows in _blocks(images):
             images[order[rows]] = self.images[indices[order[rows]]]
-        return ImageDataset(self.name, images, labels, self.class_names)
+        return ImageDataset(self.name, images, labels, self.class_names, licence=self.licence)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -213,7 +215,7 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
     size = None if image_size is None else check_image_size(image_size)
     name = os.fspath(name_or_path)
     if name in DATASETS:
-        return _assemble(name, read_known(name), size)
+        return _assemble(name, read_known(name), size, licence=LICENCES.get(name))
     with _reading(name):
         path = Path(name).expanduser()
         raw = _read_path(path, name, size)
@@ -286,7 +288,14 @@ def _read_path(path: Path, name: str, image_size: tuple[int, int] | None) -> Raw
     )
 
 
-def _assemble(name: str, raw: RawImages, image_size: tuple[int, int] | None, *, judged: bool = False) -> ImageDataset:
+def _assemble(
+    name: str,
+    raw: RawImages,
+    image_size: tuple[int, int] | None,
+    *,
+    judged: bool = False,
+    licence: str | None = None,
+) -> ImageDataset:
     """Checks and converts what a source holds; images that are only judged may be fewer, and all the same."""
     arrays = [as_images(raw.images, "images")]
     if raw.test_images is not None:
@@ -311,8 +320,8 @@ def _assemble(name: str, raw: RawImages, image_size: tuple[int, int] | None, *, 
         raise DatasetError(f"All {len(images[0]):,} images are identical: there is nothing to learn from them.")
     test_count = None if len(images) == 1 else len(images[1])
     labels, test_labels, class_names = class_indices(raw.labels, len(images[0]), raw.test_labels, test_count)
-    test = None if test_count is None else ImageDataset(name, images[1], test_labels, class_names)
-    return ImageDataset(name, images[0], labels, class_names, test)
+    test = None if test_count is None else ImageDataset(name, images[1], test_labels, class_names, licence=licence)
+    return ImageDataset(name, images[0], labels, class_names, test, licence)
 
 
 def _check_counts(training: int, test: int | None = None) -> None:

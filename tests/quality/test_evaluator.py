@@ -113,6 +113,7 @@ def test_the_card_records_how_good_the_classifier_is(
     assert card["dead_units"] == 0
     assert (card["num_classes"], card["feature_dim"]) == (logits.shape[1], features.shape[1]) == (10, 64)
     assert (card["data_name"], card["data_fingerprint"]) == ("digits", digits.fingerprint)
+    assert card["data_licence"] == digits.train.licence
     assert (card["seed"], card["samples"], card["floor"]) == (3, 500, quality.floor)
     d = card["feature_dim"]
     assert 0 < card["sampling_bias"] < (1 / len(features) + 1 / 500) * (d + d * (d + 1) / 4) / d

@@ -22,6 +22,8 @@ from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, Gener
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import generate_images
 from tuner_gan.results.export import export, export_best, load_generator
+from tuner_gan.results.model_card import card_json, model_card
+from tuner_gan.results.search_results import load
 
 WRITTEN = [
     files.ARCHITECTURE,
@@ -189,6 +191,31 @@ def test_the_card_says_how_good_it_is_and_what_it_was_made_from(project: Path) -
     assert "| generator\\_depth | 2 |" in card
     assert "fcd of the tutorials in the same search: tutorial\\_dense 0.75." in card
     assert "One training from one seed" in card
+
+
+LICENCE = "CC BY 4.0 (Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak)"
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "expected"),
+    [
+        ({"licence": LICENCE}, {"data": "digits"}, LICENCE),
+        ({"licence": None}, {"data": "./digits"}, None),  # a folder of the user's own
+        ({"licence": None}, None, None),
+        ({}, {"data": "digits"}, LICENCE),  # of an earlier version
+        ({}, {"data": "photos/digits"}, None),
+        ({}, {"data": ["digits"]}, None),
+        ({"licence": 5}, None, None),
+    ],
+)
+def test_the_card_tells_the_licence_of_known_data_only(
+    tmp_path: Path, data: dict[str, Any], settings: dict[str, Any] | None, expected: str | None
+) -> None:
+    folder = write_project(tmp_path / "demo", record_json(), data={**DATA, **data}, settings=settings)
+    results = load(folder)
+    assert card_json(results, results.best)["data"]["licence"] == expected
+    told = expected or "not known to tuner\\_gan"
+    assert f"\n* licence of the data: {told}\n" in model_card(results, results.best)
 
 
 SEVERAL: dict[str, Any] = {

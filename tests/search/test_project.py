@@ -35,6 +35,10 @@ def test_a_description_holds_what_the_results_need() -> None:
     assert content["objective"] == {"name": "fcd", "direction": "min"}
     assert content["metrics"] == ["fcd", "brightness"]
     assert content["data"]["image_shape"] == [8, 8, 1]
+    assert content["data"]["licence"] is None
+    quality = MeanQuality(blobs())
+    quality.card["data_licence"] = "CC0"
+    assert described(quality=quality)["data"]["licence"] == "CC0"
     assert content["classifier"]["floor"] == {"fcd": 0.0, "brightness": 0.1}
     assert set(content["versions"]) >= {"python", "tensorflow", "keras", "keras-tuner"}
     entries = {entry["name"]: entry for entry in content["space"]["hyperparameters"]}

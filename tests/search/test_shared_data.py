@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import mmap
 import resource
 import signal
@@ -23,7 +24,8 @@ from tuner_gan.search.shared_data import PARTS, SharedData, map_splits
 
 
 def splits(labels: Any = None) -> DataSplits:
-    return datasets.from_arrays(blobs(120), labels, name="spots").split(seed=3)
+    spots = datasets.from_arrays(blobs(120), labels, name="spots")
+    return dataclasses.replace(spots, licence="CC0").split(seed=3)
 
 
 def left(project: Path) -> set[str]:
@@ -43,6 +45,7 @@ def test_what_was_written_is_mapped(labels: Any, tmp_path: Path) -> None:
         assert type(one.images) is np.ndarray
         np.testing.assert_array_equal(one.images, other.images, strict=True)
         assert one.class_names == other.class_names
+        assert one.licence == "CC0"
         assert one.fingerprint == other.fingerprint
         with pytest.raises(ValueError, match="read-only"):
             one.images[0] = 0

@@ -205,6 +205,7 @@ class QualityEvaluator:
         variance = features.var(axis=0, dtype=np.float64)
         card: dict[str, Any] = {
             "data_name": data.name,
+            "data_licence": data.train.licence,
             "data_fingerprint": data.fingerprint,
             "image_shape": list(data.image_shape),
             "reference_images": len(features),

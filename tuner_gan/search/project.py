@@ -50,6 +50,7 @@ def describe(
         "conditional": classes > 0,
         "data": {
             "name": card["data_name"],
+            "licence": card.get("data_licence"),  # a card of an earlier version has none
             "fingerprint": card["data_fingerprint"],
             "image_shape": list(quality.image_shape),
             **({"class_names": list(quality.class_names)} if classes else {}),

@@ -82,12 +82,15 @@ def map_splits(folder: Path) -> DataSplits:
     """
     about = files.read_json(folder / ABOUT)
     try:
-        name, names, seed, fingerprint = (about[key] for key in ("name", "class_names", "seed", "fingerprint"))
+        keys = ("name", "class_names", "licence", "seed", "fingerprint")
+        name, names, licence, seed, fingerprint = (about[key] for key in keys)
     except KeyError as error:
         raise ProjectError(f"{folder / ABOUT} is damaged: it lacks {error}; run the search again.") from error
     names = tuple(names)
     train, reference, holdout = (
-        ImageDataset(name, _map(folder, part), _map(folder, f"{part}_labels") if names else None, names)
+        ImageDataset(
+            name, _map(folder, part), _map(folder, f"{part}_labels") if names else None, names, licence=licence
+        )
         for part in PARTS
     )
     return DataSplits(train, reference, holdout, seed, fingerprint)
@@ -102,6 +105,7 @@ def _write(splits: DataSplits, folder: Path) -> None:
     about = {
         "name": splits.name,
         "class_names": splits.train.class_names,
+        "licence": splits.train.licence,
         "seed": splits.seed,
         "fingerprint": splits.fingerprint,
     }
