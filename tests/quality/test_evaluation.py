@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -188,6 +189,41 @@ def test_images_of_another_shape_are_refused(digits: DataSplits) -> None:
     for arguments in ({"source": larger}, {"source": images_of(digits.holdout), "against": larger}):
         with pytest.raises(QualityError, match=r"shape of the data, \(8, 8, 1\), but arrays has \(10, 8, 1\)"):
             evaluate(**{"data": digits, "seed": SEED} | arguments)  # type: ignore[arg-type]
+
+
+def coloured(data: ImageDataset, red: int = 0) -> ImageDataset:
+    """The same images as RGB, the first pixel of the last one redder by so much."""
+    images = data.images.repeat(3, axis=-1)
+    images[-1, 0, 0, 0] += red
+    return dataclasses.replace(data, images=images)
+
+
+def test_grey_images_that_were_written_as_rgb_are_grey(real: Evaluation, digits: DataSplits) -> None:
+    found = evaluate(coloured(digits.holdout), digits, seed=SEED)
+    assert found.to_json() == real.to_json()
+    against = images_of(digits.train, 300)
+    ones = [evaluate(digits.holdout, digits, against=one, seed=SEED).to_json() for one in (against, coloured(against))]
+    assert ones[0] == ones[1]
+
+
+def test_images_of_other_channels_are_refused(digits: DataSplits) -> None:
+    grey, rgb = digits.holdout, coloured(digits.holdout, red=1)
+    in_rgb = dataclasses.replace(digits, train=coloured(digits.train))
+    large = dataclasses.replace(rgb, images=rgb.images.repeat(2, axis=1))
+    layers = [keras.Input((16,)), keras.layers.Dense(192), keras.layers.Reshape((8, 8, 3))]
+    network = keras.Sequential(layers)
+    shapes = "(8, 8, 1), but digits has (8, 8, 3)", "(8, 8, 3), but digits has (8, 8, 1)"
+    for data, images, against, said in (
+        (digits, rgb, None, f"{shapes[0]}: convert them to grey."),
+        (digits, grey, rgb, f"{shapes[0]}: convert them to grey."),
+        (in_rgb, grey, None, f"{shapes[1]}: convert them to RGB."),
+        (digits, large, None, "(16, 8, 3): convert them to grey and resize them (--image-size HxW)."),
+        (digits, network, None, f"but {network.name} has (8, 8, 3): choose data of 3 channels."),
+    ):
+        with pytest.raises(QualityError) as raised:
+            evaluate(images, data, against=against, seed=SEED)
+        assert str(raised.value).startswith("all images must have the shape of the data, ")
+        assert str(raised.value).endswith(said)
 
 
 @pytest.mark.parametrize("count", [0, 5, 29])

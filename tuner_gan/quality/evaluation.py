@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from tuner_gan.datasets import DataSplits, ImageDataset
@@ -82,16 +83,20 @@ def evaluate(
     Args:
         source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
             are compared pair by pair. A generator that is conditional on the classes of the data, and images labelled
-            with them, get the scores of labels and `cas`, too.
+            with them, get the scores of labels and `cas`, too. RGB images without a colour, as which much software
+            writes grey ones, are grey ones for grey data.
         data: real images. The classifier learns from `train`, in which copies are looked for; the images are compared
             with `reference`; `holdout` gives the floors.
-        against: real images to compare with instead of `data.reference`.
+        against: real images to compare with instead of `data.reference`; RGB ones as those of `source`.
         seed: of the classifiers and latents, >= 0.
         features: instead of the first classifier; see `QualityEvaluator.fit`.
 
     Raises:
         QualityError: images of another shape than the data, or fewer than 30.
     """
+    if data.image_shape[2] == 1:
+        source = _without_colour(source) if isinstance(source, ImageDataset) else source
+        against = None if against is None else _without_colour(against)
     for images in (source, against):
         if images is not None:
             _check(images, data.image_shape)
@@ -119,6 +124,15 @@ def evaluate(
     return Evaluation(count, name, scores, quality.floor, quality.flags(scores, count), None, quality)
 
 
+def _without_colour(images: ImageDataset) -> ImageDataset:
+    """RGB images as grey ones, if all channels of each pixel have one value; any others as they are."""
+    pixels = images.images
+    red = pixels[..., :1]
+    if pixels.shape[3] == 1 or not all(np.array_equal(red, pixels[..., channel : channel + 1]) for channel in (1, 2)):
+        return images
+    return dataclasses.replace(images, images=np.ascontiguousarray(red))
+
+
 def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]) -> None:
     """Refuses what would only fail after the classifier is trained."""
     if isinstance(images, ImageDataset):
@@ -129,8 +143,15 @@ def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]
         shape = images.image_shape
     else:
         shape = tuple(images.output_shape[1:])
-    if shape != image_shape:
+    advice = []
+    if shape[2] != image_shape[2]:
+        colours = "grey" if image_shape[2] == 1 else "RGB"
+        is_set = isinstance(images, ImageDataset)
+        advice.append(f"convert them to {colours}" if is_set else f"choose data of {shape[2]} channels")
+    if shape[:2] != image_shape[:2]:
+        advice.append("resize them (--image-size HxW)")
+    if advice:
         raise QualityError(
-            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: resize them "
-            "(--image-size HxW)."
+            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: "
+            f"{' and '.join(advice)}."
         )
