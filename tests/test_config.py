@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import string
 from pathlib import Path
@@ -337,6 +338,10 @@ def test_a_dir_that_no_folder_can_have_is_refused() -> None:
 def test_the_folder_is_named_after_data_and_space(data: str, expected: str) -> None:
     assert SearchConfig(data=data, space="mlp").folder == Path("runs") / expected
     assert SearchConfig(data=data, space="mlp", name="mine", dir="out").folder == Path("out/mine")
+
+
+def test_bytes_of_the_data_s_name_that_are_no_utf_8_are_not_in_the_folder_s() -> None:
+    assert SearchConfig(data=os.fsdecode(b"im\xffages\xc3\xa4")).folder == Path("runs/im\ufffdagesä-dcgan")
 
 
 def test_data_in_the_current_folder_is_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

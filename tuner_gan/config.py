@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import textwrap
 import tomllib
@@ -181,7 +182,8 @@ class SearchConfig:
     @property
     def folder(self) -> Path:
         """The project folder: `dir/name`, by default such as `runs/mnist5k-dcgan`."""
-        return Path(self.dir) / (self.name or f"{Path(self.data).absolute().stem}-{self.space}")
+        data = os.fsencode(Path(self.data).absolute().stem).decode(errors="replace")  # TensorFlow's paths are UTF-8
+        return Path(self.dir) / (self.name or f"{data}-{self.space}")
 
     @property
     def seconds(self) -> float | None:
