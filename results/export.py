@@ -129,7 +129,7 @@ def _renew_cards(target: Path, results: SearchResults, record: TrialRecord) -> b
         artifacts = [Artifact(**one) for one in card["files"] if (target / one["file"]).exists()]
         if not all((target / name).is_file() for name in (files.SAMPLES, files.GENERATE)):
             return False
-        judge = card["discriminator"] if (target / files.DISCRIMINATOR).exists() else None
+        judge = card.get("discriminator") if (target / files.DISCRIMINATOR).exists() else None
         _write_cards(target, results, record, card["class_names"], artifacts, judge)
     except (OSError, KeyError, TypeError, ValueError):  # nothing is there, or it is damaged
         return False

@@ -112,8 +112,7 @@ def write_report(results: SearchResults, path: str | Path) -> Path:
         ProjectError: the path is a folder, or cannot be written.
     """
     path = Path(path)
-    files.check_output(path)
-    files.write_text(path, render_report(results))
+    files.write_output(path, render_report(results))
     return path
 
 

@@ -149,12 +149,23 @@ def test_a_link_stays_and_leads_to_what_was_written(tmp_path: Path) -> None:
         if name == "there.txt":
             place.write_text("before")
         files.check_output(link)
-        with files.replacing(link) as temporary:
+        with files.writing(link) as temporary:
             assert temporary.name.endswith(".txt")  # whoever writes may look at the suffix
             temporary.write_text("now")
         assert link.is_symlink()
         assert place.read_text() == "now"
     assert len(list(tmp_path.rglob("*"))) == 5
+
+
+def test_a_link_in_a_project_is_replaced_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    outside, path = tmp_path / "outside.txt", tmp_path / "project" / "search.json"
+    outside.write_text("kept")
+    path.symlink_to(outside)
+    files.write_json(path, {"a": 1})
+    assert outside.read_text() == "kept"
+    assert not path.is_symlink()
+    assert files.read_json(path) == {"a": 1}
 
 
 def test_a_pipe_is_written_into(tmp_path: Path) -> None:
@@ -164,8 +175,7 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     for path in (pipe, link):
         reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
         reader.start()
-        files.check_output(path)
-        files.write_text(path, "through it")
+        files.write_output(path, "through it")
         reader.join(10)
     assert read == ["through it"] * 2
     assert pipe.is_fifo()
@@ -175,7 +185,7 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
 def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("", ".", "..", "/", str(tmp_path)):
-        for write in (files.check_output, lambda path: files.write_text(path, "text")):
+        for write in (files.check_output, lambda path: files.write_output(path, "text")):
             with pytest.raises(ProjectError, match=rf"^{Path(name)}: Is a directory\.$"):
                 write(Path(name))
     assert list(tmp_path.iterdir()) == []

@@ -686,14 +686,13 @@ def _generate(options: argparse.Namespace) -> int:
         labels = np.arange(count) % classes
     files.check_output(output)
     images = generate_images(generator, count, seed=options.seed, labels=labels)
-    if is_grid:
-        save_grid(images, output, columns)
-    else:
-        with files.replacing(output) as path:
-            if labels is None:
-                np.savez_compressed(path, images=images)
-            else:
-                np.savez_compressed(path, images=images, labels=labels)
+    with files.writing(output) as path:
+        if is_grid:
+            save_grid(images, path, columns)
+        elif labels is None:
+            np.savez_compressed(path, images=images)
+        else:
+            np.savez_compressed(path, images=images, labels=labels)
     print(f"{len(images)} images of {images.shape[1:]} in {output}")
     return 0
 
@@ -784,8 +783,7 @@ def _write_text(text: str, output: Path | None) -> None:
         return
     from tuner_gan import files
 
-    files.check_output(output)
-    files.write_text(output, text)
+    files.write_output(output, text)
 
 
 def _print_table(table: pd.DataFrame, console: Console, when_empty: str = NO_TRIALS) -> None:

@@ -127,32 +127,45 @@ def is_of_finalist(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, name: str | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is flushed and renamed to `path`.
 
-    The temporary name ends like `path`, because Keras chooses its format by that. When the body
-    raises, `path` is left as it was. A symbolic link stays, and what it leads to is replaced; a pipe
-    or a device stays, and is written into.
+    When the body raises, `path` is left as it was. A link is replaced, and what it leads to is left alone: nothing is
+    written outside of a project.
+
+    Args:
+        path: of the file.
+        name: what the temporary name ends with, because Keras chooses its format by that; None for that of `path`.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{name or path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path for an output that the user has named, which is written on success, as by `replacing`.
+
+    A symbolic link stays, and what it leads to is replaced; a pipe or a device stays, and is written into.
 
     Raises:
         ProjectError: `path` is a folder.
     """
     place = _place(path)
-    if place is None:
-        with tempfile.TemporaryDirectory() as folder:
-            temporary = Path(folder) / path.name
+    if place is not None:
+        with replacing(place, path.name) as temporary:
             yield temporary
-            with temporary.open("rb") as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target)
         return
-    temporary = place.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with temporary.open("rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def _place(path: Path) -> Path | None:
@@ -165,7 +178,7 @@ def _place(path: Path) -> Path | None:
 
 
 def check_output(path: Path) -> None:
-    """Checks that `path` can be written by `replacing`; the folder that it is in is created.
+    """Checks that `path` can be written by `writing`; the folder that it is in is created.
 
     Raises:
         ProjectError: it is a folder, or it or its folder cannot be written.
@@ -175,6 +188,17 @@ def check_output(path: Path) -> None:
         create_folder(place.parent)
     elif not os.access(path, os.W_OK):
         raise ProjectError(f"{path} cannot be written ({os.strerror(errno.EACCES)}): choose another output.")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8 to an output that the user has named, as `writing` does.
+
+    Raises:
+        ProjectError: as `check_output`.
+    """
+    check_output(path)
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_text(path: Path, text: str) -> None:
