@@ -26,6 +26,9 @@ from tuner_gan.quality.evaluation import Evaluation, evaluate
 
 Array = npt.NDArray[Any]
 
+BY_ORDER = ("fcd_se", "fcd_infinity", "kid_se", "classifier_score_std")
+"""Scores that depend on the order of the images, which `evaluate` shuffles."""
+
 COLUMNS = {"metric": "string", "value": "Float64", "floor": "Float64", "better": "string", "meaning": "string"}
 
 
@@ -36,6 +39,11 @@ digits = pytest.fixture(real_digits, scope="module")
 def images_of(data: ImageDataset, count: int | None = None) -> ImageDataset:
     """The same images without labels."""
     return ImageDataset("images", data.images[:count], None)
+
+
+def shuffled(images: Array) -> Array:
+    """As `evaluate` shuffles the images of a source."""
+    return images[np.random.default_rng([SEED, 1]).permutation(len(images))]
 
 
 def without_labels(scores: Mapping[str, float]) -> dict[str, float]:
@@ -53,8 +61,10 @@ def test_held_out_images_get_every_score_and_no_flag(real: Evaluation, digits: D
     assert tuple(real.scores) == (*METRICS, *LABELLED, *SECOND, "cas") == tuple(EVERY)
     assert (real.flags, real.message) == ((), None)
     assert real.quality.samples == len(digits.holdout)
-    without_cas = {name: value for name, value in real.scores.items() if name != "cas"}
-    assert without_cas == pytest.approx({name: real.floor[name] for name in without_cas})
+    of_any_order = {name: value for name, value in real.scores.items() if name not in (*BY_ORDER, "cas")}
+    assert of_any_order == pytest.approx({name: real.floor[name] for name in of_any_order})
+    again = real.quality.evaluate(shuffled(digits.holdout.images))
+    assert {name: real.scores[name] for name in BY_ORDER} == {name: again[name] for name in BY_ORDER}
 
 
 def test_cas_is_the_accuracy_of_a_classifier_that_saw_these_images(real: Evaluation, digits: DataSplits) -> None:
@@ -155,7 +165,8 @@ def test_most_images_are_only_counted_in_the_distances_of_moments(
     assert (found.images, found.quality.samples) == (359, 100)
     assert found.scores["fcd"] == pytest.approx(real.scores["fcd"])
     classifier = ReferenceClassifier.fit(digits.train, digits.holdout, seed=SEED)
-    a, b = (classifier.features(data.images[:100]) for data in (digits.reference, digits.holdout))
+    compared = digits.reference.images[:100], shuffled(digits.holdout.images)[:100]
+    a, b = map(classifier.features, compared)
     assert found.scores["kid"] == pytest.approx(metrics.kernel_distance(a, b), abs=1e-9)
 
 
@@ -170,6 +181,26 @@ def test_against_other_real_images(real: Evaluation, digits: DataSplits) -> None
     assert found.quality.fingerprint != real.quality.fingerprint
     other = evaluate(images_of(digits.holdout), digits, against=images_of(digits.train, 299), seed=SEED)
     assert len({one.quality.card["data_fingerprint"] for one in (real, found, other)}) == 3
+
+
+def test_images_that_come_class_by_class_are_compared_as_shuffled_ones(digits: DataSplits) -> None:
+    """As a folder of them does; the first of 1,078 sorted images to compare with would be three of ten classes."""
+
+    def by_class(data: ImageDataset) -> ImageDataset:
+        assert data.labels is not None
+        return images_of(data._take(np.argsort(data.labels, kind="stable")))
+
+    mixed = evaluate(images_of(digits.holdout), digits, against=images_of(digits.train), seed=SEED)
+    ordered = evaluate(by_class(digits.holdout), digits, against=by_class(digits.train), seed=SEED)
+    assert ordered.quality.samples == 359  # of each
+    assert ordered.scores["fcd"] == pytest.approx(mixed.scores["fcd"])
+    for name in ("precision", "recall", "coverage", "nn_accuracy", "nn_real", "nn_fake"):
+        assert ordered.scores[name] == pytest.approx(mixed.scores[name], abs=0.05), name
+        assert ordered.floor[name] == pytest.approx(mixed.floor[name], abs=0.05), name
+    assert abs(ordered.scores["kid"]) < 4 * mixed.scores["kid_se"]
+    assert ordered.scores["kid_se"] < 2 * mixed.scores["kid_se"]
+    assert ordered.scores["classifier_score_std"] < 2 * mixed.scores["classifier_score_std"]
+    assert abs(ordered.scores["fcd_infinity"] - mixed.scores["fcd_infinity"]) < 4 * mixed.scores["fcd_se"]
 
 
 def test_features_of_the_users_own(digits: DataSplits) -> None:

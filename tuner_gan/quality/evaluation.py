@@ -80,6 +80,9 @@ def evaluate(
 ) -> Evaluation:
     """Gives a generator or a set of images every score, with a classifier trained on real images for the purpose.
 
+    Images and those of `against` are shuffled first: a folder comes class by class, but the scores that compare pair by
+    pair take the first images, and some errors are measured over parts of them.
+
     Args:
         source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
             are compared pair by pair. A generator that is conditional on the classes of the data, and images labelled
@@ -88,7 +91,7 @@ def evaluate(
         data: real images. The classifier learns from `train`, in which copies are looked for; the images are compared
             with `reference`; `holdout` gives the floors.
         against: real images to compare with instead of `data.reference`; RGB ones as those of `source`.
-        seed: of the classifiers and latents, >= 0.
+        seed: of the classifiers, of the latents and of the order of images, >= 0.
         features: instead of the first classifier; see `QualityEvaluator.fit`.
 
     Raises:
@@ -102,7 +105,7 @@ def evaluate(
             _check(images, data.image_shape)
     if against is not None:
         together = hashlib.sha256(f"{data.fingerprint} against {against.fingerprint}".encode()).hexdigest()
-        data = dataclasses.replace(data, reference=against, fingerprint=together)
+        data = dataclasses.replace(data, reference=_shuffled(against, [seed, 0]), fingerprint=together)
     samples = None if not isinstance(source, ImageDataset) else min(len(source), MOST_IMAGES)
     quality = QualityEvaluator.fit(data, seed=seed, features=features, samples=samples)
     name = data.name if against is None else against.name
@@ -111,8 +114,9 @@ def evaluate(
     is_labelled = is_labelled and source.class_names == data.train.class_names
     try:
         if isinstance(source, ImageDataset):
-            labels = source.labels if is_labelled and quality.class_names else None
-            scores = quality.evaluate(source.images, labels, second=True)
+            shuffled = _shuffled(source, [seed, 1])
+            labels = shuffled.labels if is_labelled and quality.class_names else None
+            scores = quality.evaluate(shuffled.images, labels, second=True)
         else:
             scores = quality.evaluate(source, second=True)
     except DegenerateError as error:
@@ -131,6 +135,10 @@ def _without_colour(images: ImageDataset) -> ImageDataset:
     if pixels.shape[3] == 1 or not all(np.array_equal(red, pixels[..., channel : channel + 1]) for channel in (1, 2)):
         return images
     return dataclasses.replace(images, images=np.ascontiguousarray(red))
+
+
+def _shuffled(images: ImageDataset, seed: list[int]) -> ImageDataset:
+    return images._take(np.random.default_rng(seed).permutation(len(images)))
 
 
 def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]) -> None:

@@ -271,8 +271,8 @@ class QualityEvaluator:
         `samples` of each at most, the first ones; those that look for copies take the whole training set.
 
         Args:
-            images: uint8 `[N, H, W, C]`, N >= 2, or a generator, whose images of the project's fixed latents are
-                taken. Scores are comparable for equal N only, which is `samples` for a generator.
+            images: uint8 `[N, H, W, C]`, N >= 2, in random order, or a generator, whose images of the project's fixed
+                latents are taken. Scores are comparable for equal N only, which is `samples` for a generator.
             labels: of images, integers `[N]` that index `class_names`; None for images without, and for a generator.
             second: whether to ask a second classifier of another seed, too, which adds `second_metrics`. It is trained
                 when the project has none yet; an evaluator that was loaded without images cannot.
