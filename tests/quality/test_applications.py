@@ -14,6 +14,7 @@ from keras import layers
 from keras_models import by_hand, plain_model, random_images, truncate
 
 from tuner_gan.errors import QualityError
+from tuner_gan.precision import precision
 from tuner_gan.quality import applications as module
 from tuner_gan.quality.applications import pretrained
 from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
@@ -110,6 +111,16 @@ def test_a_pretrained_network_from_a_file(weights: tuple[keras.Model, Path]) -> 
     model, images = pretrained("MobileNetV2", path), random_images((96, 96, 3), 3)
     assert model.input_shape == (None, module.SIDE, module.SIDE, 3) == (None, 96, 96, 3)
     _assert_same(by_hand(model, images), by_hand(network, images / 127.5 - 1))
+
+
+def test_a_pretrained_network_computes_in_single_precision(weights: tuple[keras.Model, Path]) -> None:
+    images = random_images((96, 96, 3), 3)
+    expected = by_hand(pretrained("MobileNetV2", weights[1]), images)
+    with precision("mixed_float16"):
+        model = pretrained("MobileNetV2", weights[1])
+        fingerprint = FeatureExtractor(model, (96, 96, 3)).fingerprint
+    np.testing.assert_array_equal(by_hand(model, images), expected)
+    assert fingerprint == FeatureExtractor(model, (96, 96, 3)).fingerprint
 
 
 def test_an_extractor_of_a_pretrained_network(weights: tuple[keras.Model, Path], tmp_path: Path) -> None:

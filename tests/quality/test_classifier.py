@@ -14,6 +14,7 @@ from cli_runs import run_python
 from tuner_gan import datasets, files
 from tuner_gan.datasets import DataSplits
 from tuner_gan.errors import ProjectError, QualityError
+from tuner_gan.precision import precision
 from tuner_gan.quality import classifier as module
 from tuner_gan.quality.classifier import ReferenceClassifier
 from tuner_gan.quality.frozen import inference_batch
@@ -90,6 +91,17 @@ def test_same_seed_gives_the_same_weights_and_leaves_the_global_random_state(
         np.testing.assert_array_equal(a, b)
     assert first.fingerprint == second.fingerprint != other.fingerprint
     assert len(first.fingerprint) == 64
+
+
+def test_a_global_half_precision_is_none_of_its_business(quick: None, digits: DataSplits, tmp_path: Path) -> None:
+    single = ReferenceClassifier.fit(digits.train, digits.holdout)
+    single.save(tmp_path)
+    with precision("mixed_float16"):
+        fitted, loaded = ReferenceClassifier.fit(digits.train, digits.holdout), ReferenceClassifier.load(tmp_path)
+        for one in (fitted, loaded):
+            assert one.fingerprint == single.fingerprint
+            np.testing.assert_array_equal(one.features(digits.holdout.images), single.features(digits.holdout.images))
+        assert keras.config.dtype_policy().name == "mixed_float16"
 
 
 def test_other_data_gives_another_fingerprint(quick: None, digits: DataSplits) -> None:

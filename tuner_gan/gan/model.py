@@ -22,9 +22,9 @@ from tuner_gan.gan.losses import LOSSES, class_loss
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.normalization import FusedBatchNormalization
 from tuner_gan.gan.penalties import PENALTIES
-from tuner_gan.gan.precision import SINGLE, default_policy, precision
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images
+from tuner_gan.precision import SINGLE, default_policy, precision
 
 if keras.config.backend() != "tensorflow":
     raise ConfigError(

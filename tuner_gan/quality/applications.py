@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan.errors import QualityError, closest, first_line
+from tuner_gan.precision import SINGLE, precision
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,7 +35,8 @@ def pretrained(name: str, weights: str | Path = "imagenet") -> keras.Model:
             `save_weights` of the same network without its top wrote, or of the downloaded `.h5` file.
 
     Returns:
-        A model from float32 `[B, 96, 96, 3]`, RGB in [0, 255], to features `[B, d]`: the last maps, averaged.
+        A model from float32 `[B, 96, 96, 3]`, RGB in [0, 255], to features `[B, d]`: the last maps, averaged. It
+        computes in float32, whatever Keras's dtype policy.
 
     Raises:
         QualityError: an unknown name, weights that cannot be downloaded, or a file without weights of this network.
@@ -49,12 +51,13 @@ def pretrained(name: str, weights: str | Path = "imagenet") -> keras.Model:
             f"{closest(_key(name), networks)}."
         )
     build = networks[_key(name)]
-    inputs = keras.Input((SIDE, SIDE, 3), name="image")
     matrix, offset = _affine(sys.modules[build.__module__].preprocess_input)
-    preprocess = keras.layers.Conv2D(3, 1, trainable=False, dtype="float32", name="preprocess")
-    pixels = preprocess(inputs)
-    preprocess.set_weights([matrix[None, None], offset])
-    return keras.Model(inputs, _network(build, weights)(pixels), name=build.__name__)
+    with precision(SINGLE):  # see `ReferenceClassifier.fit`
+        inputs = keras.Input((SIDE, SIDE, 3), name="image")
+        preprocess = keras.layers.Conv2D(3, 1, trainable=False, name="preprocess")
+        pixels = preprocess(inputs)
+        preprocess.set_weights([matrix[None, None], offset])
+        return keras.Model(inputs, _network(build, weights)(pixels), name=build.__name__)
 
 
 def _network(build: Callable[..., keras.Model], weights: str | Path) -> keras.Model:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import QualityError
+from tuner_gan.precision import SINGLE, precision
 from tuner_gan.quality.frozen import Floats, FrozenNetwork, Images, damaged, inference_batch, load_frozen
 
 Classes = npt.NDArray[np.int64]
@@ -65,8 +66,8 @@ class ReferenceClassifier(FrozenNetwork):
     def fit(cls, train: ImageDataset, holdout: ImageDataset, *, seed: int = 0) -> ReferenceClassifier:
         """Trains a classifier: 5 to 15 seconds for a few thousand small images, about a minute for 60,000.
 
-        Two calls with the same data and seed give the same weights on the same machine. No global random state is used
-        or changed.
+        Two calls with the same data and seed give the same weights on the same machine, whatever Keras's dtype policy:
+        they are float32. No global random state is used or changed.
 
         Args:
             train: images to learn from.
@@ -83,13 +84,14 @@ class ReferenceClassifier(FrozenNetwork):
             )
         classes = train.num_classes or 0
         kind: Kind = "classifier" if classes >= 2 else "rotation"
-        network = _build(train.image_shape, classes if kind == "classifier" else TURNS, seed)
         labels = train.labels if kind == "classifier" else None
-        _train(network, train.images, labels, seed)
-        # The trained graph without optimizer and loss: features are an output of their own.
-        model = keras.Model(
-            network.input, [network.get_layer("features").output, network.output], name="reference_classifier"
-        )
+        with precision(SINGLE):  # a global policy is meant for GANs: their scores must not depend on it
+            network = _build(train.image_shape, classes if kind == "classifier" else TURNS, seed)
+            _train(network, train.images, labels, seed)
+            # The trained graph without optimizer and loss: features are an output of their own.
+            model = keras.Model(
+                network.input, [network.get_layer("features").output, network.output], name="reference_classifier"
+            )
         result = cls(model, kind=kind, accuracy=0.0, data_fingerprint=train.fingerprint, seed=seed)
         if kind == "classifier":
             images, expected = holdout.images, holdout.labels

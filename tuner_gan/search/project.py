@@ -15,7 +15,7 @@ import numpy as np
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
-from tuner_gan.gan.precision import default_policy
+from tuner_gan.precision import default_policy
 from tuner_gan.quality.catalogue import CAS
 
 if TYPE_CHECKING:

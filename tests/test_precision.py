@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.model import GAN
-from tuner_gan.gan.precision import default_policy, precision
+from tuner_gan.precision import default_policy, precision
 
 SMALL = GANArchitecture((8, 8, 1), GeneratorSpec("dense", 4, (8,)), DiscriminatorSpec("dense", (8,)), TrainingSpec())
 
