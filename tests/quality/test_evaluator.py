@@ -529,6 +529,17 @@ def test_features_of_the_users_own_need_no_training_and_have_no_classes(
     assert loaded.evaluate(digits.holdout.images) == pytest.approx(scores, rel=1e-6)
 
 
+def test_images_that_a_relu_leaves_no_feature_of_are_scored(digits: DataSplits, tmp_path: Path) -> None:
+    kernel = keras.initializers.GlorotUniform(seed=1)
+    last = keras.layers.Dense(8, "relu", kernel_initializer=kernel, bias_initializer=keras.initializers.Constant(-0.5))
+    features = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), last])
+    quality = QualityEvaluator.fit(digits, tmp_path, seed=SEED, features=features)
+    found = quality.classifier.features(digits.holdout.images)
+    assert 0 < np.count_nonzero(found.any(axis=1)) < len(found)
+    assert tuple(quality.floor) == (*quality.metrics, "class_fcd")
+    assert QualityEvaluator.load(tmp_path).floor == quality.floor
+
+
 def test_other_features_in_the_same_folder_are_refused(own: Path, project: Path, digits: DataSplits) -> None:
     for folder, features in ((own, extractor_model(seed=2)), (own, None), (project, extractor_model())):
         with pytest.raises(ProjectError, match="holds another feature extractor than the one asked for: choose"):

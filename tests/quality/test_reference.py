@@ -180,6 +180,22 @@ def test_few_images_lack_only_the_extrapolation(reference: Reference, count: int
     assert set(fewer.names) == set(reference.names) - left_out
 
 
+@pytest.mark.parametrize("zeros", [1, 30, SAMPLES])
+def test_images_without_any_feature_are_alike_and_unlike_all_others(reference: Reference, zeros: int) -> None:
+    """As a ReLU may leave them: they have no direction, but the other scores, and the other images, must not suffer."""
+    fake = FAKE[:SAMPLES].copy()
+    fake[:zeros] = 0.0
+    scores = reference.evaluate(_outputs(fake))
+    assert tuple(scores) == reference.names
+    assert np.isfinite(list(scores.values())).all()
+    alike = np.zeros((SAMPLES, SAMPLES))
+    alike[:zeros, :zeros] = 1.0
+    unit = fake[zeros:] / np.linalg.norm(fake[zeros:], axis=1, keepdims=True)
+    alike[zeros:, zeros:] = unit @ unit.T
+    weights = np.maximum(np.linalg.eigvalsh(alike / SAMPLES), 0)
+    assert scores["vendi"] == pytest.approx(math.exp(scipy.stats.entropy(weights)), rel=1e-5)
+
+
 def test_fewer_than_six_images_have_no_neighbours(reference: Reference) -> None:
     with pytest.raises(QualityError, match=r"\(5\)"):
         reference.evaluate(_outputs(FAKE[:5], LOGITS[:5]))

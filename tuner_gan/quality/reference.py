@@ -127,7 +127,8 @@ class Reference:
         Images with labels get those of `label_names`, too; `class_fcd` needs a class with two images on both sides.
 
         Classes are balanced against what the classifier says of the reference images, so that its own errors cancel,
-        with half a count added to every class. For the memorisation score the unseen images are the reference.
+        with half a count added to every class. For the memorisation score the unseen images are the reference. For
+        the Vendi score images whose features are all 0 are alike, and unlike any other.
         """
         real, fake = self._compared, outputs.features
         neighbours = metrics.compare_neighbours(real, fake)
@@ -140,7 +141,7 @@ class Reference:
             "recall": neighbours.recall,
             "density": neighbours.density,
             "coverage": neighbours.coverage,
-            "vendi": metrics.vendi_score(fake),
+            "vendi": metrics.vendi_score(_directed(fake)),
             "nn_accuracy": neighbours.accuracy,
             "nn_real": neighbours.real,
             "nn_fake": neighbours.fake,
@@ -235,6 +236,12 @@ class Reference:
             folder / files.REFERENCE, "features", "train", "class_counts", "labels", optional=("labels",)
         )
         return cls(features, train, counts if len(counts) else None, samples, labels if len(labels) else None)
+
+
+def _directed(features: Floats) -> Floats:
+    """Features with a direction for every image: those of zeros, as a ReLU may leave them, share one of their own."""
+    without = ~features.any(axis=1, keepdims=True)
+    return np.concatenate([features, without.astype(np.float32)], axis=1) if without.any() else features
 
 
 def read_arrays(path: Path, *names: str, optional: Collection[str] = ()) -> list[npt.NDArray[Any]]:
