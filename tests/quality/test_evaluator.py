@@ -118,6 +118,7 @@ def test_the_card_records_how_good_the_classifier_is(
     d = card["feature_dim"]
     assert 0 < card["sampling_bias"] < (1 / len(features) + 1 / 500) * (d + d * (d + 1) / 4) / d
     assert (card["reference_images"], card["image_shape"]) == (len(features), [8, 8, 1])
+    assert card["holdout_images"] == len(digits.holdout)  # fewer than a generator makes
     assert card["fit_s"] >= 0
 
 
@@ -339,6 +340,18 @@ def test_copied_to_another_project_it_is_the_same(copy: Path, quality: QualityEv
     assert loaded.evaluate(digits.holdout.images) == quality.evaluate(digits.holdout.images)
 
 
+def test_a_card_that_does_not_say_how_many_images_the_floor_is_of(
+    copy: Path, quality: QualityEvaluator, digits: DataSplits
+) -> None:
+    """As earlier versions wrote it."""
+    _set(copy / files.CLASSIFIER_DIR / files.CARD, holdout_images=None)
+    loaded = QualityEvaluator.load(copy)
+    assert loaded.fingerprint == quality.fingerprint
+    assert abs(loaded.card["holdout_images"] - len(digits.holdout)) <= 1
+    copies = quality.evaluate(digits.train.images[:100])
+    assert loaded.flags(copies, 100) == quality.flags(copies, 100) == ("memorising",)
+
+
 def _truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -391,6 +404,7 @@ def _narrowed(array: Array) -> Array:
         (lambda d: _set(d / files.CARD, seed=None), "card.json"),
         (lambda d: _set(d / files.CARD, kind="features"), "classifier.keras is not the model that card.json describes"),
         (lambda d: _set(d / files.CARD, sampling_bias="much"), "card.json lacks entries"),
+        (lambda d: _set(d / files.CARD, holdout_images="few"), "card.json lacks entries"),
     ],
 )
 def test_a_damaged_classifier_says_what_to_do(
@@ -612,6 +626,7 @@ def test_many_images_cap_the_samples(tmp_path: Path, quick: None) -> None:
     splits = datasets.from_arrays(images, np.arange(11_000) % 2).split(seed=0)
     quality = QualityEvaluator.fit(splits, tmp_path)
     assert quality.samples == 2000
+    assert quality.card["holdout_images"] == 2000
     # Holdout and coverage use as many images as a generator gives, so the floor is near the value of equal sizes.
     assert quality.floor["coverage"] == pytest.approx(0.969, abs=0.03)
 

@@ -1,6 +1,7 @@
 """Each flag is planted and must be raised; fresh real images raise none."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -51,19 +52,43 @@ REAL = {
     ],
 )
 def test_flags_follow_from_the_scores(changes: dict[str, float], flags: tuple[str, ...]) -> None:
-    assert find_flags({**REAL, **changes}, REAL, 1000) == flags
+    assert find_flags({**REAL, **changes}, REAL, 1000, 1000, 1000) == flags
 
 
 def test_few_images_can_be_near_the_training_set_by_chance() -> None:
     scores = {**REAL, "authenticity": 41.0}
-    assert find_flags(scores, REAL, 40) == ()
-    assert find_flags(scores, REAL, 1000) == ("memorising",)
+    assert find_flags(scores, REAL, 40, 1000, 1000) == ()
+    assert find_flags(scores, REAL, 1000, 1000, 1000) == ("memorising",)
+
+
+def _test_statistic(reference: int, count: int, nearer: float) -> float:
+    """C_T when `nearer` of the images are nearer to the training set than every reference image, the others as far."""
+    u = (1 - nearer) * reference * count / 2
+    return (u - reference * count / 2 + 0.5) / math.sqrt(reference * count * (reference + count + 1) / 12)
+
+
+@pytest.mark.parametrize("reference", [12, 100, 360, 2000])
+@pytest.mark.parametrize("count", [60, 500, 2000])
+@pytest.mark.parametrize("holdout", [12, 100, 2000])
+def test_images_near_the_training_set_are_memorising_whatever_the_numbers(
+    reference: int, count: int, holdout: int
+) -> None:
+    for unseen in (-0.3, 0.0, 0.3):
+        floor = {**REAL, "memorisation": _test_statistic(reference, holdout, unseen)}
+        for nearer, flags in ((1.0, ("memorising",)), (0.85, ("memorising",)), (0.55, ()), (unseen, ())):
+            scores = {**REAL, "memorisation": _test_statistic(reference, count, nearer)}
+            assert find_flags(scores, floor, count, reference, holdout) == flags
+
+
+def test_few_held_out_images_can_be_authentic_by_chance() -> None:
+    scores = {**REAL, "authenticity": 41.0}
+    assert find_flags(scores, REAL, 1000, 1000, 60) == ()
 
 
 def test_a_guard_without_its_scores_is_silent() -> None:
-    assert find_flags({"fcd": 3.0}, REAL, 1000) == ()
+    assert find_flags({"fcd": 3.0}, REAL, 1000, 1000, 1000) == ()
     without_classes = {name: value for name, value in REAL.items() if not name.endswith(("kl", "classifier_score"))}
-    assert find_flags({**without_classes, "second_fcd": 0.2}, without_classes, 1000) == ("adversarial",)
+    assert find_flags({**without_classes, "second_fcd": 0.2}, without_classes, 1000, 1000, 1000) == ("adversarial",)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,8 @@ class QualityEvaluator:
         samples: images generated for each score, the same for all trials, because the scores of different numbers of
             images cannot be compared: as many as there are reference images, but 500 to 2,000.
         seed: of the classifier and of the latents.
-        card: what `card.json` holds, `floor`, `accuracy`, `effective_rank`, `dead_units` and `sampling_bias` among it.
+        card: what `card.json` holds, `floor`, `holdout_images`, `accuracy`, `effective_rank`, `dead_units` and
+            `sampling_bias` among it.
     """
 
     def __init__(
@@ -112,7 +113,11 @@ class QualityEvaluator:
 
     @property
     def floor(self) -> dict[str, float]:
-        """The scores of held-out real images: no generator should be expected to do better."""
+        """The scores of held-out real images, about the best that can be expected of a generator.
+
+        They are those of `card["holdout_images"]` images, `samples` at most. Where they are fewer, `fcd`, `mind` and
+        `class_fcd` have more of the bias of finite samples than those of a generator, and `coverage` is lower.
+        """
         return dict(self.card["floor"])
 
     @property
@@ -220,6 +225,7 @@ class QualityEvaluator:
         labels = data.reference.labels if is_labelled else None
         evaluator = cls(classifier, Reference(features, train, counts, samples, labels), card, objective)
         holdout = _chosen(data, seed, samples)
+        card["holdout_images"] = len(holdout)
         card["floor"] = evaluator.evaluate(holdout.images, holdout.labels if is_labelled else None)
         if isinstance(classifier, ReferenceClassifier) and classifier.kind == "classifier":
             card["floor"][CAS] = classifier.accuracy  # the same training, on real images
@@ -351,7 +357,9 @@ class QualityEvaluator:
             scores: what `evaluate` returned; without those of a second classifier, no image is called adversarial.
             count: of the images; None for `samples`, as a generator makes.
         """
-        return find_flags(scores, self.floor, min(count or self.samples, self.samples))
+        compared = min(count or self.samples, self.samples)
+        reference = min(len(self._reference.features), self.samples)
+        return find_flags(scores, self.floor, compared, reference, self.card["holdout_images"])
 
     def _generate(self, generator: keras.Model) -> tuple[Images, Labels | None]:
         """Images of the fixed latents, and the fixed labels where the generator takes some."""
@@ -483,9 +491,12 @@ class QualityEvaluator:
             or not _labels_fit(reference, card.get("class_names"))
         ):
             raise damaged(folder, f"{files.REFERENCE} does not fit the classifier")
+        # A card of an earlier version lacks it: a split gives reference and holdout as many images, to within one.
+        card.setdefault("holdout_images", min(len(reference.features), samples))
         try:
             evaluator = cls(classifier, reference, card, objective)
             fits = evaluator.fingerprint == card["fingerprint"] and math.isfinite(card["sampling_bias"])
+            fits = fits and card["holdout_images"] >= 2
             # Few held-out images have no extrapolated distance, or no class with two of them.
             named = {*evaluator.metrics, *evaluator.label_metrics} - {"fcd_infinity", "class_fcd"}
             fits = fits and named <= set(card["floor"])

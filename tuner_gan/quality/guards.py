@@ -33,7 +33,9 @@ SCORE_SHARE, SCORE_SLACK = 0.8, 0.2
 """Of the classifier score above 1 that a second classifier must see, and what it may lack whatever the share."""
 
 
-def find_flags(scores: Mapping[str, float], floor: Mapping[str, float], count: int) -> tuple[str, ...]:
+def find_flags(
+    scores: Mapping[str, float], floor: Mapping[str, float], count: int, reference: int, holdout: int
+) -> tuple[str, ...]:
     """Names what is wrong with a set of images.
 
     * memorising: many images are nearer to a training image than its own neighbours are (AuthPct, arXiv:2102.08921), or
@@ -46,6 +48,8 @@ def find_flags(scores: Mapping[str, float], floor: Mapping[str, float], count: i
         scores: of the images, by the names of the tables. A guard whose scores are missing raises no flag.
         floor: the same scores of held-out real images.
         count: images that were compared pair by pair, which decides what can be chance; fewer than 30 raise no flag.
+        reference: real images that they were compared with.
+        holdout: held-out real images that had the scores of `floor`.
 
     Returns:
         Names from `FLAGS`, in that order.
@@ -53,22 +57,31 @@ def find_flags(scores: Mapping[str, float], floor: Mapping[str, float], count: i
     if count < FEWEST:
         return ()
     found = {
-        "memorising": _is_memorising(scores, floor, count),
+        "memorising": _is_memorising(scores, floor, count, reference, holdout),
         "collapsed": _is_collapsed(scores, floor),
         "adversarial": _is_adversarial(scores, floor),
     }
     return tuple(name for name in FLAGS if found.get(name))
 
 
-def _is_memorising(scores: Mapping[str, float], floor: Mapping[str, float], count: int) -> bool:
+def _is_memorising(
+    scores: Mapping[str, float], floor: Mapping[str, float], count: int, reference: int, holdout: int
+) -> bool:
     if "authenticity" not in scores:
         return False
     authentic, real = scores["authenticity"] / 100, floor["authenticity"] / 100
-    error = math.sqrt((authentic * (1 - authentic) + real * (1 - real)) / count)
+    error = math.sqrt(authentic * (1 - authentic) / count + real * (1 - real) / holdout)
     if authentic < AUTHENTIC_SHARE * real and real - authentic > SIGNIFICANCE * error:
         return True
-    copies = -math.sqrt(1.5 * count)  # C_T when every image is nearer than every unseen one, for equal numbers
-    return scores["memorisation"] - floor["memorisation"] < NEARER * copies
+    # C_T grows with the numbers of images: each is seen as a share of that of copies.
+    found = scores["memorisation"] / _copies(reference, count)
+    unseen = floor["memorisation"] / _copies(reference, holdout)
+    return found - unseen > NEARER * (1 - unseen)
+
+
+def _copies(reference: int, count: int) -> float:
+    """C_T when each of the images is nearer to the training set than every reference image is."""
+    return -math.sqrt(3 * reference * count / (reference + count + 1))
 
 
 def _is_collapsed(scores: Mapping[str, float], floor: Mapping[str, float]) -> bool:
