@@ -507,6 +507,40 @@ def test_fit_takes_bytes_and_runs_the_user_s_callbacks(steps: int | None, calls:
     assert int(gan.steps) == 5
 
 
+@pytest.mark.parametrize(("steps_per_epoch", "per_call"), [(10, 5), (11, 1)])
+def test_an_epoch_has_as_many_steps_as_the_user_wants(steps_per_epoch: int, per_call: int) -> None:
+    """Keras takes whole calls of several steps: with 8 in each it would train 8 or 16."""
+    gan = _compiled()
+    counter = Counter()
+    batches = tf.data.Dataset.from_tensor_slices(_images(8)).batch(4).repeat()
+    gan.fit(batches, steps_per_epoch=steps_per_epoch, epochs=2, callbacks=[counter], verbose=0)
+    assert int(gan.steps) == 2 * steps_per_epoch
+    assert counter.batches == 2 * steps_per_epoch / per_call
+
+
+def test_steps_in_a_call_are_of_one_fit_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    gan = _compiled()
+    images, latents = _images(40), np.zeros((96, LATENT), np.float32)
+    planned: list[int] = []
+
+    def pays(steps: int, batch_size: int) -> bool:
+        planned.append(steps)
+        return False
+
+    monkeypatch.setattr(gan, "_xla_pays", pays)
+    gan.fit(images, steps_per_epoch=7, verbose=0)
+    assert (gan.steps_per_execution, int(gan.steps)) == (7, 7)
+    gan._set_steps_per_call(11)
+    assert len(gan.predict(latents, verbose=0)) == 96
+    gan.fit(images, verbose=0)
+    assert (gan.steps_per_execution, int(gan.steps)) == (8, 17)
+    assert len(gan.predict(latents, verbose=0)) == 96  # as it was made for one batch a call, it would lose the others
+    assert planned == [7, 10]
+    gan.compile(steps_per_execution=2)
+    gan._set_steps_per_call(7)
+    assert gan.steps_per_execution == 2  # the user's own
+
+
 def test_floats_are_taken_as_they_are() -> None:
     """The same images as bytes and as floats in [-1, 1], which NumPy makes of double precision."""
     images = _images(4)

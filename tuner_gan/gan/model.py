@@ -89,7 +89,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         >>> gan.generate(16, labels=3)
     """
 
-    jit_compile: bool  # a property of keras.Model, which ships no types
+    jit_compile: bool  # of keras.Model, which ships no types
+    steps_per_execution: int
 
     def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**{"dtype": default_policy(), **kwargs})
@@ -142,7 +143,7 @@ class GAN(keras.Model):  # type: ignore[misc]
                 always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels or whose
                 generator repeats pixels; never for networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
-                fewer of larger ones, down to 1.
+                fewer of larger ones and where 8 do not divide the `steps_per_epoch` of a `fit`, down to 1.
             **kwargs: `run_eagerly` of `keras.Model.compile`.
         """
         self._xla = jit_compile
@@ -151,11 +152,11 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.discriminator_optimizer = discriminator_optimizer or _optimizer(
             training, training.generator_lr * training.lr_ratio
         )
-        height, width, _ = self.architecture.image_shape
+        self._chosen_steps_per_call = steps_per_execution
         super().compile(
             optimizer=self.generator_optimizer,
             jit_compile=jit_compile is True,
-            steps_per_execution=steps_per_execution or max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // (height * width))),
+            steps_per_execution=self._steps_per_call(),
             **kwargs,
         )
         self._set_xla(self.jit_compile)
@@ -485,6 +486,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             ConfigError: an array of images has another shape than the architecture's, or another dtype, or too few; or
                 labels are missing, are not what the architecture's classes need, or are given without classes.
         """
+        steps_per_epoch = kwargs.get("steps_per_epoch")
+        self._set_steps_per_call(steps_per_epoch)
         if isinstance(x, np.ndarray):
             kind_fits = x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)
             if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape or not kind_fits or not len(x):
@@ -499,7 +502,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             batch_size = min(batch_size or self.architecture.training.batch_size, len(x) // critic_steps)
             if self._xla == "auto":
                 # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
-                self._set_xla(self._xla_pays(epochs * (len(x) // (critic_steps * batch_size)), batch_size))
+                each = steps_per_epoch or len(x) // (critic_steps * batch_size)
+                self._set_xla(self._xla_pays(epochs * each, batch_size))
             x, y = self._batches(x, labels, critic_steps * batch_size), None
         if isinstance(x, tf.data.Dataset):
             kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
@@ -512,6 +516,20 @@ class GAN(keras.Model):  # type: ignore[misc]
                 raise ConfigError("y must be None: this GAN has no classes; set classes in its architecture.")
             return None
         return check_class_indices(labels, count, classes).astype(np.int32)
+
+    def _steps_per_call(self, steps_per_epoch: int | None = None) -> int:
+        if self._chosen_steps_per_call:
+            return self._chosen_steps_per_call
+        height, width, _ = self.architecture.image_shape
+        most = max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // (height * width)))
+        # Keras makes whole calls: of 10 steps in an epoch, in calls of 8, it would make 16.
+        return next(steps for steps in range(most, 0, -1) if (steps_per_epoch or 0) % steps == 0)
+
+    def _set_steps_per_call(self, steps_per_epoch: int | None) -> None:
+        steps = self._steps_per_call(steps_per_epoch)
+        if self.steps_per_execution != steps:
+            self.steps_per_execution = steps
+            self.train_function = self.predict_function = None  # traced for another number
 
     def _xla_pays(self, steps: int, batch_size: int) -> bool:
         """Tells whether compiling a `fit` of so many steps of so many images saves time."""
