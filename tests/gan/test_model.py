@@ -557,13 +557,27 @@ def test_fit_refuses_images_of_another_shape(shape: tuple[int, ...]) -> None:
         gan.fit(np.zeros(shape, np.uint8))
     expected = "images must be uint8, or float in [-1, 1], of shape [N, 8, 9, 1]"
     assert str(caught.value) == f"{expected}, but got uint8 {list(shape)}."
+    with pytest.raises(ConfigError) as caught:
+        gan.fit(tf.zeros(shape))
+    assert str(caught.value) == f"{expected}, but got float32 {list(shape)}."
     assert int(gan.steps) == 0
 
 
-def test_fit_refuses_integers_that_are_no_bytes() -> None:
+def test_fit_refuses_a_list_that_is_no_array() -> None:
+    pair = _images(8), np.zeros(8)
+    with pytest.raises(ConfigError, match=r"of shape \[N, 8, 9, 1\], but got a tuple of different shapes\."):
+        _compiled().fit(pair, verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "list", "dataset"])
+def test_fit_refuses_integers_that_are_no_bytes(kind: str) -> None:
     # They would pass as floats, as if 255 lay in [-1, 1].
+    gan, integers = _compiled(), _images(8).astype(np.int64)
+    batches = tf.data.Dataset.from_tensor_slices(integers).batch(4)
+    x = {"array": integers, "tensor": tf.constant(integers), "list": integers.tolist(), "dataset": batches}[kind]
     with pytest.raises(ConfigError, match=r"uint8, or float in \[-1, 1\].*but got int64"):
-        _compiled().fit(_images(8).astype(np.int64), epochs=1, verbose=0)
+        gan.fit(x, epochs=1, verbose=0)
+    assert int(gan.steps) == 0
 
 
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:

@@ -373,6 +373,28 @@ def test_every_weight_learns_under_spectral_normalisation(family: str, class_out
             assert np.abs(np.asarray(moment)).max() > 0, variable.path
 
 
+def test_tensors_and_lists_train_as_arrays_do() -> None:
+    """In batches of the recipe's size, which Keras does not know, in equal parts for the discriminator's steps."""
+    images, labels = _images(18), np.arange(18) % CLASSES
+    expected = None
+    for kind in (np.array, tf.constant, list):
+        keras.utils.set_random_seed(0)
+        gan = _gan(classes=CLASSES, critic_steps=2)
+        gan.compile(run_eagerly=True)
+        history = gan.fit(kind(images), kind(labels), verbose=0).history
+        assert int(gan.steps) == 2
+        expected = expected or history
+        assert history == expected
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_what_keras_cuts_into_batches_has_the_recipe_s_size(batch_size: int | None) -> None:
+    gan = _gan(critic_steps=2)
+    gan.compile(run_eagerly=True)
+    gan.fit({"images": _images(24)}, batch_size=batch_size, verbose=0)
+    assert int(gan.steps) == 12 / (batch_size or 4)
+
+
 @pytest.mark.parametrize("kind", ["array", "pairs", "dictionary"])
 def test_labels_go_with_their_images(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     gan = _gan(classes=CLASSES)
@@ -402,14 +424,25 @@ def test_labels_go_with_their_images(kind: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "labels",
-    [None, np.arange(7) % 3, np.arange(8) % 4, np.arange(8) - 1, np.zeros(8), np.zeros((8, 3), np.int64), ["a"] * 8],
-    ids=["none", "too few", "too large", "negative", "floats", "one-hot", "names"],
+    [
+        None,
+        np.arange(7) % 3,
+        np.arange(8) % 4,
+        np.arange(8) - 1,
+        np.zeros(8),
+        np.zeros((8, 3), np.int64),
+        ["a"] * 8,
+        tf.zeros(8),
+    ],
+    ids=["none", "too few", "too large", "negative", "floats", "one-hot", "names", "a tensor of floats"],
 )
 def test_labels_that_do_not_fit_are_refused(labels: Any) -> None:
     gan = _gan(classes=CLASSES)
     gan.compile()
     with pytest.raises(ConfigError, match=r"^y must be 8 integer labels in 0\.\.2, one for each image, but got "):
         gan.fit(_images(8), labels, verbose=0)
+    with pytest.raises(ConfigError, match=r"^y must be 8 integer labels in 0\.\.2, one for each image, but got "):
+        gan.fit(tf.constant(_images(8)), labels, verbose=0)
     assert int(gan.steps) == 0
 
 

@@ -472,8 +472,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Trains on images; otherwise as `keras.Model.fit`.
 
         Args:
-            x: uint8 array [N, H, W, C] (or float in [-1, 1]), or a `tf.data.Dataset` of batches as `train_step` takes.
-            y: labels of an array of images, integers [N] in 0..classes-1, for a conditional GAN; None for any other.
+            x: images [N, H, W, C], uint8 or float in [-1, 1], an array or what makes one (a tensor, a list); or a
+                `tf.data.Dataset` of batches as `train_step` takes.
+            y: labels of images that are no dataset, integers [N] in 0..classes-1, for a conditional GAN; None for any
+                other.
             batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
                 the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
             epochs: passes over the images.
@@ -483,31 +485,44 @@ class GAN(keras.Model):  # type: ignore[misc]
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
-            ConfigError: an array of images has another shape than the architecture's, or another dtype, or too few; or
-                labels are missing, are not what the architecture's classes need, or are given without classes.
+            ConfigError: images have another shape than the architecture's, or another dtype, or are too few; or labels
+                are missing, are not what the architecture's classes need, or are given without classes.
         """
         steps_per_epoch = kwargs.get("steps_per_epoch")
         self._set_steps_per_call(steps_per_epoch)
-        if isinstance(x, np.ndarray):
-            kind_fits = x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)
-            if x.ndim != 4 or x.shape[1:] != self.architecture.image_shape or not kind_fits or not len(x):
-                raise ConfigError(
-                    f"images must be uint8, or float in [-1, 1], of shape "
-                    f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {x.dtype} {list(x.shape)}."
-                )
-            labels = self._check_labels(y, len(x))
-            critic_steps = self.architecture.training.critic_steps
-            if len(x) < critic_steps:
-                raise ConfigError(f"images must be at least critic_steps={critic_steps}, but got {len(x)}.")
-            batch_size = min(batch_size or self.architecture.training.batch_size, len(x) // critic_steps)
+        training = self.architecture.training
+        critic_steps, batch_size = training.critic_steps, batch_size or training.batch_size
+        if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
+            images = self._check_images(x)
+            labels = self._check_labels(y, len(images))
+            if len(images) < critic_steps:
+                raise ConfigError(f"images must be at least critic_steps={critic_steps}, but got {len(images)}.")
+            batch_size = min(batch_size, len(images) // critic_steps)
             if self._xla == "auto":
                 # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
-                each = steps_per_epoch or len(x) // (critic_steps * batch_size)
+                each = steps_per_epoch or len(images) // (critic_steps * batch_size)
                 self._set_xla(self._xla_pays(epochs * each, batch_size))
-            x, y = self._batches(x, labels, critic_steps * batch_size), None
+            x, y = self._batches(images, labels, critic_steps * batch_size), None
         if isinstance(x, tf.data.Dataset):
             kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
-        return super().fit(x, y, epochs=epochs, **kwargs)
+        # Keras has no use for the batch size of what comes in batches.
+        return super().fit(x, y, batch_size=critic_steps * batch_size, epochs=epochs, **kwargs)
+
+    def _check_images(self, images: Any) -> np.ndarray:
+        try:
+            found = np.asarray(images)
+        except ValueError:
+            is_fitting, kind = False, f"a {type(images).__name__} of different shapes"
+        else:
+            is_fitting = found.ndim == 4 and found.shape[1:] == self.architecture.image_shape and len(found) > 0
+            is_fitting &= found.dtype == np.uint8 or np.issubdtype(found.dtype, np.floating)
+            kind = f"{found.dtype} {list(found.shape)}"
+        if not is_fitting:
+            raise ConfigError(
+                f"images must be uint8, or float in [-1, 1], of shape "
+                f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {kind}."
+            )
+        return found
 
     def _check_labels(self, labels: Any, count: int) -> np.ndarray | None:
         classes = self.architecture.classes
@@ -666,6 +681,13 @@ def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variable
 
 
 def to_signed(images: Any) -> Any:
-    """Maps uint8 images to float32 in [-1, 1]; float images only become float32."""
+    """Maps uint8 images to float32 in [-1, 1]; float images only become float32.
+
+    Raises:
+        ConfigError: they are neither.
+    """
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if dtype != "uint8" and not keras.backend.is_float_dtype(dtype):
+        raise ConfigError(f"images must be uint8, or float in [-1, 1], but got {dtype}.")
     signed = ops.cast(images, "float32")
-    return signed / 127.5 - 1.0 if images.dtype == tf.uint8 else signed
+    return signed / 127.5 - 1.0 if dtype == "uint8" else signed
