@@ -550,6 +550,51 @@ def test_floats_are_taken_as_they_are() -> None:
     assert _step(by_floats, images / 127.5 - 1) == pytest.approx(expected, rel=1e-5)
 
 
+def test_fit_wants_a_compiled_gan() -> None:
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)`"):
+        GAN(_architecture()).fit(_images(8), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"validation_data": _images(4)}, "a GAN has no loss of images that it is not trained on"),
+        ({"validation_split": 0.5}, "a GAN has no loss of images that it is not trained on"),
+        ({"class_weight": {0: 1.0}}, "every image counts alike in the losses of a GAN"),
+        ({"sample_weight": np.ones(8)}, "every image counts alike in the losses of a GAN"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_fit_refuses_what_a_gan_has_no_use_for(arguments: dict[str, Any], reason: str) -> None:
+    gan = _compiled()
+    images = tf.data.Dataset.from_tensor_slices(_images(8)).batch(4)
+    for x in (_images(8), images):
+        with pytest.raises(ConfigError, match=f"^{next(iter(arguments))} must be left out, because {reason}: "):
+            gan.fit(x, verbose=0, **arguments)
+    assert int(gan.steps) == 0
+
+
+def test_fit_takes_keras_s_defaults() -> None:
+    gan = _compiled()
+    gan.fit(_images(4), validation_data=None, validation_split=0.0, class_weight=None, sample_weight=None, verbose=0)
+    assert int(gan.steps) == 1
+
+
+def test_weights_in_a_dataset_are_refused() -> None:
+    gan = _compiled()
+    weighted = tf.data.Dataset.from_tensor_slices((_images(8), np.zeros(8), np.ones(8))).batch(4)
+    with pytest.raises(ConfigError, match="sample_weight must be left out, because every image counts alike"):
+        gan.fit(weighted, verbose=0)
+    assert int(gan.steps) == 0
+
+
+def test_images_are_not_evaluated() -> None:
+    gan = _compiled()
+    for evaluate in (gan.evaluate, gan.test_on_batch):
+        with pytest.raises(ConfigError, match="A GAN has no loss to evaluate: score the images that it generates"):
+            evaluate(_images(4))
+
+
 @pytest.mark.parametrize("shape", [(12, 9, 8, 1), (12, 8, 9, 3), (12, 8, 9), (12, 72), (0, 8, 9, 1)])
 def test_fit_refuses_images_of_another_shape(shape: tuple[int, ...]) -> None:
     gan = _compiled()
@@ -831,6 +876,22 @@ def test_other_optimizers_are_saved_too(tmp_path: Path) -> None:
     assert isinstance(loaded.discriminator_optimizer, keras.optimizers.RMSprop)
     assert loaded.generator_optimizer.momentum == 0.5
     _assert_same(_state(loaded), _state(gan))
+
+
+def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path: Path) -> None:
+    gan = GAN(_architecture(), seed=3)
+    gan.save(tmp_path / "gan.keras")
+    _step(gan := _compiled(), _images(4))
+    gan.save(tmp_path / "compiled.keras")
+    keras.saving.load_model(tmp_path / "compiled.keras", compile=False).save(tmp_path / "again.keras")
+    for name, steps in (("gan", 0), ("again", 1)):
+        loaded = GAN.load(tmp_path / f"{name}.keras")
+        assert not loaded.compiled
+        assert int(loaded.steps) == steps
+    for one, other in zip(gan.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    loaded.compile()
+    loaded.fit(_images(4), verbose=0)
 
 
 def test_load_refuses_another_kind_of_model(tmp_path: Path) -> None:

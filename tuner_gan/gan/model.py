@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import keras
 import numpy as np
@@ -56,6 +56,17 @@ ADA_TARGET = 0.6
 """Mean sign of real images' logits that the share of augmented images is steered to (arXiv:2006.06676, section 3)."""
 ADA_IMAGES = 50_000
 """Real images over which that share may grow from 0 to 1: the tenth part of ADA's, for trainings of minutes."""
+USELESS = {
+    **dict.fromkeys(
+        ("validation_data", "validation_split"),
+        "a GAN has no loss of images that it is not trained on: score those that it generates, with QualityEvaluator",
+    ),
+    **dict.fromkeys(
+        ("class_weight", "sample_weight"),
+        "every image counts alike in the losses of a GAN: repeat those that are to count more",
+    ),
+}
+"""Arguments of Keras's `fit` that a GAN has no use for, and why."""
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -188,7 +199,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         architecture = self.architecture.to_json()
         for rate in ("generator_lr", "lr_ratio"):
             del architecture["training"][rate]
-        optimizers = list(self.get_compile_config().values())
+        optimizers = list((self.get_compile_config() or {}).values())
         for optimizer in optimizers:
             config = optimizer["config"]
             del config["name"]
@@ -220,8 +231,10 @@ class GAN(keras.Model):  # type: ignore[misc]
     def _state_variables(self) -> list[Any]:
         return [*self.variables, *self.generator_optimizer.variables, *self.discriminator_optimizer.variables]
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns both optimizers as configuration."""
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns both optimizers as configuration; None of a GAN that is not compiled."""
+        if not self.compiled:
+            return None
         return {
             "generator_optimizer": keras.optimizers.serialize(self.generator_optimizer),
             "discriminator_optimizer": keras.optimizers.serialize(self.discriminator_optimizer),
@@ -294,7 +307,10 @@ class GAN(keras.Model):  # type: ignore[misc]
             penalties not counted.
         """
         if not isinstance(data, dict):
-            data = dict(zip(("images", "labels"), keras.utils.unpack_x_y_sample_weight(data), strict=False))
+            images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+            if weights is not None:
+                raise _useless("sample_weight")
+            data = {"images": images, "labels": labels}
         batch = {"images": to_signed(data["images"]), "latents": data.get("latents")}
         if batch["latents"] is None:
             shape = (ops.shape(batch["images"])[0], self.architecture.generator.latent_dim)
@@ -311,6 +327,14 @@ class GAN(keras.Model):  # type: ignore[misc]
         self.d_loss_tracker.update_state(d_loss)
         self.g_loss_tracker.update_state(g_loss)
         return {metric.name: metric.result() for metric in self.metrics}
+
+    def test_step(self, data: Any) -> NoReturn:
+        """Refuses to `evaluate` images, of which a GAN has no loss without training on them.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("A GAN has no loss to evaluate: score the images that it generates, with QualityEvaluator.")
 
     def _train_discriminator(self, batch: dict[str, Any]) -> None:
         labels = batch.get("labels")
@@ -479,15 +503,22 @@ class GAN(keras.Model):  # type: ignore[misc]
             batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
                 the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
             epochs: passes over the images.
-            **kwargs: as in `keras.Model.fit`.
+            **kwargs: as in `keras.Model.fit`, without weights and validation.
 
         Returns:
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
             ConfigError: images have another shape than the architecture's, or another dtype, or are too few; or labels
-                are missing, are not what the architecture's classes need, or are given without classes.
+                are missing, are not what the architecture's classes need, or are given without classes; or there are
+                weights, or images for validation.
         """
+        self._assert_compile_called("fit")
+        if not kwargs.get("validation_split", True):
+            del kwargs["validation_split"]  # 0.0, Keras's own default
+        for name in USELESS:
+            if kwargs.get(name) is not None:
+                raise _useless(name)
         steps_per_epoch = kwargs.get("steps_per_epoch")
         self._set_steps_per_call(steps_per_epoch)
         training = self.architecture.training
@@ -653,6 +684,10 @@ def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers
     if training.optimizer == "adamw":
         return keras.optimizers.AdamW(learning_rate, weight_decay=training.weight_decay, **betas)
     return keras.optimizers.Adam(learning_rate, **betas)
+
+
+def _useless(name: str) -> ConfigError:
+    return ConfigError(f"{name} must be left out, because {USELESS[name]}.")
 
 
 def _split(data: dict[str, Any], parts: int) -> list[dict[str, Any]]:
