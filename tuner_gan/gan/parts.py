@@ -83,7 +83,11 @@ class Parts:
 
     def constrain(self, layer: layers.Layer) -> layers.Layer:
         """Wraps a layer with weights in spectral normalisation where the spec wants it; otherwise it stays as it is."""
-        return layers.SpectralNormalization(layer) if self.spec.normalization == "spectral" else layer
+        if self.spec.normalization != "spectral":
+            return layer
+        # Under any policy, for it divides the weights themselves at each look, and would leave them rounded; the layer
+        # that it wraps computes in its own precision.
+        return layers.SpectralNormalization(layer, dtype="float32")
 
     def dense(self, x: keras.KerasTensor, units: int, **settings: Any) -> keras.KerasTensor:
         """A dense layer on features [N, C]."""
