@@ -327,7 +327,7 @@ def test_only_long_trainings_of_what_xla_makes_faster_are_compiled(
 
 
 @pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05)])
-@pytest.mark.parametrize(("normalization", "classes"), [("none", 0), ("spectral", 0)])
+@pytest.mark.parametrize(("normalization", "classes"), [("none", 0), ("spectral", 0), ("none", 3), ("spectral", 3)])
 def test_half_precision_trains_like_single_precision(
     normalization: Any, classes: int, policy: str, tolerance: float, tmp_path: Path
 ) -> None:

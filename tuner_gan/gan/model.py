@@ -409,7 +409,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         return FLOAT16_SCALE if self.compute_dtype == "float16" else 1.0
 
     def _divided(self, gradients: list[Any]) -> list[Any]:
-        return gradients if self._scale == 1.0 else [gradient / self._scale for gradient in gradients]
+        if self._scale == 1.0:
+            return gradients
+        # Of an embedding it is sparse, and TensorFlow divides no such tensor.
+        return [tf.convert_to_tensor(gradient) / self._scale for gradient in gradients]
 
     def _losses_and_seeds(self, outputs: list[Any], labels: Any) -> tuple[tuple[Any, Any], list[Any], Any]:
         """Both losses, the derivatives of the first by both outputs, and of the second by that of fake images."""

@@ -155,7 +155,8 @@ def build_discriminator(
         # An embedding, as a dense layer of one-hot labels: Keras's SpectralNormalization stops an Embedding's gradient.
         one_hot = layers.CategoryEncoding(num_tokens=classes, output_mode="one_hot", dtype="float32")(labels)
         embedding = parts.dense(one_hot, x.shape[-1], use_bias=False, dtype="float32")
-        logits = layers.Add()([parts.dense(x, 1, dtype="float32"), layers.Dot(1, dtype="float32")([x, embedding])])
+        judged = [parts.dense(x, 1, dtype="float32"), layers.Dot(1, dtype="float32")([x, embedding])]
+        logits = layers.Add(dtype="float32")(judged)
         return keras.Model([images, labels], logits, name="discriminator")
     logits = parts.dense(x, 1 + classes, dtype="float32")
     return keras.Model(images, logits, name="discriminator")
