@@ -788,6 +788,18 @@ def test_images_come_from_the_averaged_generator() -> None:
     assert np.abs(gan.generate(5, seed=7) - levels).max() <= 1
 
 
+def test_latents_are_not_rounded_to_half_precision(tmp_path: Path) -> None:
+    """Which the averaged generator, in single precision, does not do either."""
+    gan = GAN(_architecture(), seed=0, dtype="mixed_bfloat16")
+    gan.save(tmp_path / "gan.keras")
+    latents = np.random.default_rng(7).standard_normal((5, LATENT), dtype=np.float32)
+    expected = np.asarray(gan.ema_generator(latents))
+    for one in (gan, GAN.load(tmp_path / "gan.keras")):
+        np.testing.assert_array_equal(one(latents), expected)
+        np.testing.assert_array_equal(one(latents.astype(np.float64)), expected)
+    np.testing.assert_allclose(gan.predict(latents, verbose=0), expected, atol=1e-6)
+
+
 # --- saving --------------------------------------------------------------------------------------------------
 
 

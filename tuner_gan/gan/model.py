@@ -104,7 +104,8 @@ class GAN(keras.Model):  # type: ignore[misc]
     steps_per_execution: int
 
     def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": default_policy(), **kwargs})
+        # Latents are for the averaged generator, in float32: cast to the policy of the others, they would be rounded.
+        super().__init__(**{"dtype": default_policy(), "autocast": False, **kwargs})
         self.architecture = architecture
         self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
