@@ -315,6 +315,36 @@ def test_the_share_of_augmented_images_follows_the_sign_of_real_logits(logit: fl
     assert _share(gan) == end
 
 
+UNDECIDED, SURE = [-1.0, 0.0, 1.0, 2.0], [3.0, 4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "smoothing", "real", "fake", "direction"),
+    [
+        *[("non_saturating", 0.0, [real] * 4, [0.9] * 4, np.sign(real)) for real in (-0.1, 0.1)],
+        *[("hinge", 0.0, [real] * 4, [0.9] * 4, np.sign(real)) for real in (-0.1, 0.1)],
+        # Midway between the targets, which are 0 and 1, or 0 and 0.6.
+        *[("least_squares", 0.0, [real] * 4, [0.9] * 4, direction) for real, direction in ((0.4, -1), (0.6, 1))],
+        *[("least_squares", 0.4, [real] * 4, [0.9] * 4, direction) for real, direction in ((0.2, -1), (0.4, 1))],
+        # The same discriminator, whatever is added to it.
+        *[
+            (loss, 0.0, [one + added for one in real], [one + added for one in UNDECIDED[::-1]], direction)
+            for loss in ("wasserstein", "relativistic")
+            for real, direction in ((UNDECIDED, -1), (SURE, 1))
+            for added in (-9.0, 0.0, 9.0)
+        ],
+        ("relativistic", 0.0, [7.0] * 4, [7.0] * 4, -1),
+    ],
+)
+def test_the_share_follows_how_sure_the_discriminator_is_by_its_loss(
+    loss: str, smoothing: float, real: list[float], fake: list[float], direction: int
+) -> None:
+    gan = _gan(augmentation=("translation",), adaptive_augmentation=True, loss=loss, label_smoothing=smoothing)
+    _share(gan, 0.5)
+    gan._adapt_augmentation([tf.constant(logits)[:, None] for logits in (real, fake)])
+    assert _share(gan) == pytest.approx(0.5 + direction * 4 / ADA_IMAGES, abs=1e-7)
+
+
 def test_the_share_is_kept_by_saving_and_forgotten_by_a_restart(tmp_path: Path) -> None:
     gan = _gan(augmentation=("translation",), adaptive_augmentation=True)
     gan.compile()

@@ -53,7 +53,8 @@ FLOAT16_SCALE = 2.0**10
 LEAST_SEED = 1e-15
 """Below this, a derivative by a fake's logit is raised to it, so that it can be divided by."""
 ADA_TARGET = 0.6
-"""Mean sign of real images' logits that the share of augmented images is steered to (arXiv:2006.06676, section 3)."""
+"""How sure the discriminator may be of real images, r_t, which the share of augmented images is steered to
+(arXiv:2006.06676, section 3)."""
 ADA_IMAGES = 50_000
 """Real images over which that share may grow from 0 to 1: the tenth part of ADA's, for trainings of minutes."""
 USELESS = {
@@ -342,7 +343,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         seen = self._disguise(batch["images"]), self._disguise(self._make(batch, labels))
         gradients, _, outputs, _ = self._backward(seen, labels)
         _apply(self.discriminator_optimizer, gradients, self.discriminator.trainable_variables)
-        self._adapt_augmentation(outputs[0])
+        self._adapt_augmentation(outputs)
 
     def _train_both(self, batch: dict[str, Any]) -> tuple[Any, Any]:
         labels, variables = batch.get("labels"), self.generator.trainable_variables
@@ -353,7 +354,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         g_gradients = self._divided(tape.gradient(fake, variables, by_fake))
         _apply(self.discriminator_optimizer, d_gradients, self.discriminator.trainable_variables)
         _apply(self.generator_optimizer, g_gradients, variables)
-        self._adapt_augmentation(outputs[0])
+        self._adapt_augmentation(outputs)
         return losses
 
     def _backward(self, seen: tuple[Any, Any], labels: Any) -> tuple[list[Any], Any, list[Any], tuple[Any, Any]]:
@@ -468,16 +469,27 @@ class GAN(keras.Model):  # type: ignore[misc]
         noise = keras.random.normal(ops.shape(images), seed=self.seed_generator)
         return images + training.instance_noise * left * noise
 
-    def _adapt_augmentation(self, real_outputs: Any) -> None:
+    def _adapt_augmentation(self, outputs: list[Any]) -> None:
         """Augments more images when the discriminator is surer of real ones than it should be, and fewer otherwise.
 
+        ADA's r_t = E[sign D(x)] says how sure it is if its loss parts real from fake images at D = 0. Least squares
+        parts them midway between its two targets. To the Wasserstein and the relativistic loss D + 9 is the same as D,
+        so the sign of one logit is arbitrary: there r_t = E[sign(D(x) - D(G(z)))] over the pairs of the batch, as in
+        R3GAN's code. It is 0 for a D that cannot tell them apart, and 1 for one that always can.
+
         References:
-            ADA, Karras et al. 2020, arXiv:2006.06676, section 3, equation 1, with r_t.
+            ADA, Karras et al. 2020, arXiv:2006.06676, section 3, equation 1.
         """
         if self.augmentation_share is None:
             return
-        overfit = ops.mean(ops.sign(real_outputs[:, :1])) - ADA_TARGET
-        change = ops.sign(overfit) * ops.cast(ops.shape(real_outputs)[0], "float32") / ADA_IMAGES
+        training = self.architecture.training
+        real, fake = (output[:, :1] for output in outputs)
+        if training.loss == "least_squares":
+            real = real - (1.0 - training.label_smoothing) / 2.0
+        elif training.loss in ("wasserstein", "relativistic"):
+            real = real - fake
+        overfit = ops.mean(ops.sign(real)) - ADA_TARGET
+        change = ops.sign(overfit) * ops.cast(ops.shape(real)[0], "float32") / ADA_IMAGES
         self.augmentation_share.assign(ops.clip(self.augmentation_share + change, 0.0, 1.0))
 
     def _update_average(self) -> None:
