@@ -21,6 +21,8 @@ AUGMENTATION_CHOICES: dict[str, tuple[Augmentation, ...]] = {
     "color+translation+cutout": ("color", "translation", "cutout"),
 }
 """The policies of DiffAugment (arXiv:2006.10738), the last of which its authors take for few images."""
+RMSPROP_BETA2 = 0.9
+"""The decay of RMSprop that Hinton's lecture 6e (2012) gives, and Keras."""
 
 
 def sample_training(hp: keras_tuner.HyperParameters, channels: int) -> TrainingSpec:
@@ -61,7 +63,8 @@ def sample_training(hp: keras_tuner.HyperParameters, channels: int) -> TrainingS
         lr_ratio=hp.Float("lr_ratio", 0.5, 4.0, sampling="log", default=1.0),
         beta1=beta1 if optimizer != "rmsprop" else 0.0,
         # Kurach et al. pair beta1 = 0 with beta2 = 0.9 on colour images; Lucic et al. keep 0.999 throughout.
-        beta2=hp.Choice("beta2", [0.9, 0.99, 0.999], default=0.999 if grey else 0.9),
+        # RMSprop does not correct its bias: with 0.999 its first step would be 32 learning rates long.
+        beta2=hp.Choice("beta2", [0.9, 0.99, 0.999], default=0.999 if grey else 0.9, **adams) or RMSPROP_BETA2,
         weight_decay=decay if optimizer == "adamw" else 0.0,
         batch_size=hp.Choice("batch_size", [64, 128], default=64),
         augmentation=AUGMENTATION_CHOICES[augmentation],

@@ -175,6 +175,7 @@ CONDITIONS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "penalty_gamma": lambda v: v.get("penalty") in ("r1", "r2", "r1_r2"),
     "penalty_lambda": lambda v: v.get("penalty") in ("gradient_penalty", "dragan"),
     "beta1": lambda v: v["optimizer"] != "rmsprop",
+    "beta2": lambda v: v["optimizer"] != "rmsprop",
     "weight_decay": lambda v: v["optimizer"] == "adamw",
     "adaptive_augmentation": lambda v: v["augmentation"] != "none",
     "class_input": lambda v: v["generator_normalization"] != "none",
@@ -206,10 +207,11 @@ def test_parts_of_one_technique_exist_with_it_only(
     assert [training.penalty_weight] == (weights or [0.0])
     assert training.optimizer == values["optimizer"]
     assert training.beta1 == values.get("beta1", 0.0)
+    assert training.beta2 == values.get("beta2", 0.9)
     assert training.weight_decay == values.get("weight_decay", 0.0)
     assert "+".join(training.augmentation or ["none"]) == values["augmentation"]
     assert training.adaptive_augmentation == values.get("adaptive_augmentation", False)
-    for key in ("critic_steps", "instance_noise", "beta2", "batch_size"):
+    for key in ("critic_steps", "instance_noise", "batch_size"):
         assert getattr(training, key) == values[key]
     for side in SIDES:
         spec = getattr(architecture, side)

@@ -111,7 +111,8 @@ class TrainingSpec:
         lr_ratio: learning rate of the discriminator divided by that of the generator
             (two time scales, arXiv:1706.08500).
         beta1: decay of the first moment, in [0, 1); RMSprop has none.
-        beta2: decay of the second moment, in [0, 1).
+        beta2: decay of the second moment, in [0, 1). RMSprop, which does not correct the bias of its start, makes a
+            first step of 1 / sqrt(1 - beta2) learning rates, so give it a lower one, such as 0.9.
         weight_decay: of AdamW, at least 0; unused otherwise.
         batch_size: real images for each step of the discriminator; as many fakes are made.
         augmentation: what is done to real *and* fake images before the discriminator sees them (DiffAugment,
