@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
 import keras_tuner
@@ -124,8 +126,10 @@ def _range(config: dict[str, Any]) -> str:
     if "values" in config:
         return ", ".join(map(str, config["values"]))
     if "min_value" in config:
-        scale = ", log" if config.get("sampling") == "log" else ""
-        return f"{config['min_value']:g} to {config['max_value']:g}{scale}"
+        linear, step = config["sampling"] == "linear", config["step"]
+        scale = ", log" if config["sampling"] == "log" else ""
+        steps = "" if step in (None, 1) else f", {'in steps' if linear else 'by factors'} of {step:g}"
+        return f"{config['min_value']:g} to {config['max_value']:g}{scale}{steps}"
     return "fixed" if "value" in config else "true, false"
 
 
@@ -211,8 +215,31 @@ def allows(parameter: Any, value: Any) -> bool:
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in known)
 
 
+def nearest(parameter: Any, value: Any) -> Any:
+    """Returns the value of a range that is nearest to a number; what is of no range stays as it is.
+
+    KerasTuner takes any default, in the range and at a step of it or not.
+    """
+    if not hasattr(parameter, "min_value"):
+        return value
+    low, high, step = parameter.min_value, parameter.max_value, parameter.step
+    value = min(max(value, low), high)
+    if step is None:
+        return value
+    if parameter.sampling != "linear":
+        return type(low)(min(parameter.values, key=lambda one: abs(one - value)))
+    # In decimals, as Optuna counts steps: in floats, 0.5 // 0.1 is 4.
+    first, width = Decimal(str(low)), Decimal(str(step))
+    last = (Decimal(str(high)) - first) // width
+    return type(low)(first + width * min(int(last), round((Decimal(str(value)) - first) / width)))
+
+
+def _is_at_step(parameter: Any, value: Any) -> bool:
+    return not hasattr(parameter, "min_value") or math.isclose(nearest(parameter, value), value, abs_tol=1e-12)
+
+
 def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Completes a point of a space by defaults.
+    """Completes a point of a space by defaults; one between two steps of its range moves to the nearest.
 
     Args:
         hp: all hyperparameters of the space, as `declare` gives them.
@@ -230,7 +257,7 @@ def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dic
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"There is no hyperparameter {name!r}{closest(name, known)} in the search space.")
-        if not any(allows(parameter, value) for parameter in known[name]):
+        if not any(allows(parameter, value) and _is_at_step(parameter, value) for parameter in known[name]):
             ranges = " or ".join(_range(parameter.get_config()) for parameter in known[name])
             raise ConfigError(f"The hyperparameter {name} must be in {ranges}, but got {value!r}.")
     return dict(make_point(hp.space, lambda parameter: _value_of(parameter, given)).values)
@@ -238,7 +265,7 @@ def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dic
 
 def _value_of(parameter: Any, given: Mapping[str, Any]) -> Any:
     value = given.get(parameter.name, parameter.default)
-    return value if allows(parameter, value) else parameter.default
+    return nearest(parameter, value if allows(parameter, value) else parameter.default)
 
 
 def _sample(

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_tuner
 
-from tuner_gan.search_spaces.base import Value, allows, fill_point
+from tuner_gan.search_spaces.base import Value, allows, fill_point, nearest
 
 NARROW: Mapping[str, Value] = {
     "generator_width": 16,
@@ -58,13 +58,19 @@ LITERATURE: tuple[Mapping[str, Value], ...] = (
 def literature(hp: keras_tuner.HyperParameters) -> list[dict[str, Any]]:
     """Returns `LITERATURE` as points of a space: what one leaves out, or the space does not allow, has its default.
 
+    A value between two steps of a space moves to the nearest.
+
     Args:
         hp: all hyperparameters of the space, as `declare` gives them.
     """
     known = {parameter.name: parameter for parameter in hp.space}
     points: list[dict[str, Any]] = []
     for recipe in LITERATURE:
-        fitting = {name: value for name, value in recipe.items() if name in known and allows(known[name], value)}
+        fitting = {
+            name: nearest(known[name], value)
+            for name, value in recipe.items()
+            if name in known and allows(known[name], value)
+        }
         values = fill_point(hp, fitting)
         if values not in points:
             points.append(values)

@@ -79,6 +79,32 @@ def test_the_default_of_a_stepped_range_is_its_own_step() -> None:
     assert from_optuna(Int("a", 2, 32, step=2, sampling="log"), 2) == 8
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value", "nearest"),
+    [
+        (Int("a", 10, 50, step=10), 16, 20),
+        (Int("a", 10, 50, step=15), 49, 40),
+        (Int("a", 2, 32, step=2, sampling="log"), 11, 8),
+        (Float("a", 0.0, 0.5, step=0.1), 0.5, 0.5),
+        (Float("a", 0.0, 0.5, step=0.1), 0.26, 0.3),
+        (Float("a", 0.1, 1.05, step=0.3), 1.05, 1.0),
+        (Float("a", 1.0, 8.0, sampling="reverse_log"), 9, 8.0),
+    ],
+    ids=str,
+)
+def test_a_value_between_two_steps_goes_to_the_nearest(parameter: Any, value: Any, nearest: Any) -> None:
+    distribution = find_distribution(parameter)
+    assert distribution is not None
+    raw = to_optuna(parameter, value)
+    assert distribution._contains(distribution.to_internal_repr(raw))
+    assert from_optuna(parameter, raw) == nearest
+
+
+def test_the_declared_maximum_of_a_range_in_steps_is_drawn() -> None:
+    # 0.5 // 0.1 is 4.0, so that KerasTuner itself loses it.
+    assert find_distribution(Float("a", 0.0, 0.5, step=0.1)) == optuna.distributions.FloatDistribution(0, 0.5, step=0.1)
+
+
 def test_what_is_fixed_is_not_drawn() -> None:
     assert find_distribution(Fixed("a", 3)) is None
 

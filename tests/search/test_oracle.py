@@ -111,11 +111,27 @@ def test_points_that_are_asked_for_come_first(tmp_path: Path) -> None:
     [
         ({"rates": 1.0}, r"no hyperparameter 'rates' \(did you mean 'rate'\?\)"),
         ({"rate": 1.0}, "rate must be in 0.0001 to 0.1, log, but got 1.0"),
+        ({"kind": "wide", "width": 17}, "width must be in 8 to 64, log, by factors of 2, but got 17"),
     ],
 )
 def test_points_that_cannot_be(point: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         make(tmp_path, enqueue=[point]).create_trial("tuner0")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_default_between_two_steps_moves_to_the_nearest(sampler: str, tmp_path: Path) -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Int("width", 10, 50, step=10, default=16)
+    hp.Float("dropout", 0.0, 0.5, step=0.1, default=0.26)
+    hp.Float("rate", 1e-4, 1e-1, sampling="log", default=1.0)
+    oracle = OptunaOracle(FCD, 6, hyperparameters=hp, sampler=sampler, enqueue=[{}, {"width": 50, "dropout": 0.5}])
+    oracle.verbose = 0
+    oracle._set_project_dir(str(tmp_path), "project")
+    first, second, *drawn = run(oracle, 6)
+    assert first == {"trial": "0", "width": 20, "dropout": 0.3, "rate": 0.1}
+    assert second == {"trial": "1", "width": 50, "dropout": 0.5, "rate": 0.1}
+    assert all(point["width"] in (10, 20, 30, 40, 50) for point in drawn)
 
 
 def test_the_limit_of_trials_and_what_others_run(tmp_path: Path) -> None:

@@ -57,3 +57,14 @@ def test_recipes_that_come_to_the_same_are_tried_once() -> None:
             return architectures(make_space("mlp", (8, 8, 1)))[0]
 
     assert literature(declare(OneChoice())) == [{"mine": "a"}]
+
+
+def test_a_value_between_two_steps_of_a_space_moves_to_the_nearest() -> None:
+    class Stepped:
+        def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+            hp.Choice("discriminator_normalization", ["spectral", "layer"])
+            hp.Float("discriminator_dropout", 0.0, 0.5, step=0.2)
+            return architectures(make_space("mlp", (8, 8, 1)))[0]
+
+    dropouts = [point["discriminator_dropout"] for point in literature(declare(Stepped()))]
+    assert dropouts == [0.0, 0.2]

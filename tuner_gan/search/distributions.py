@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tuner_gan.search_spaces.base import Value, describe_conditions
+from tuner_gan.search_spaces.base import Value, describe_conditions, nearest
 
 
 def name_parameters(parameters: Sequence[Any]) -> dict[str, Any]:
@@ -49,13 +48,12 @@ def find_distribution(parameter: Any) -> BaseDistribution | None:
         return IntDistribution(0, _count(parameter) - 1) if step else numerical(low, high, log=True)
     if step is None:
         return FloatDistribution(low, high)
-    # In decimals, because Optuna tells in them whether the range is a whole number of steps.
-    high = Decimal(str(low)) + (_count(parameter) - 1) * Decimal(str(step))
-    return numerical(low, type(low)(high), step=step)
+    return numerical(low, nearest(parameter, high), step=step)  # Optuna wants a whole number of steps
 
 
 def to_optuna(parameter: Any, value: Value) -> Value:
-    """Returns a hyperparameter's value as Optuna is to see it."""
+    """Returns a hyperparameter's value as Optuna is to see it; one between two steps becomes the nearest."""
+    value = nearest(parameter, value)
     if not _is_mapped(parameter):
         return value
     if parameter.step is None:
