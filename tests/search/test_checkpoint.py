@@ -261,6 +261,96 @@ def test_what_a_callback_had_ended_is_not_trained_on(tmp_path: Path) -> None:
     assert_same_search(tuner, expected)
 
 
+class EndsAt(MeanQuality):
+    """The process ends while the best epoch of one of the trainings is evaluated."""
+
+    evaluated = 0
+
+    def __init__(self, number: int) -> None:
+        super().__init__(blobs())
+        self.number = number
+
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
+        self.evaluated += 1
+        if self.evaluated == self.number:
+            raise KeyboardInterrupt
+        return super().evaluate(images, labels, second=second)
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit", "number", "epochs"),
+    [
+        ({}, 3, 1, [3]),
+        ({}, 2, 1, [2]),
+        ({"executions_per_trial": 2}, 3, 1, [3]),
+        ({"executions_per_trial": 2}, 5, 2, [5]),
+        ({"max_trials": 4, "oracle": "bayesian"}, 4, 2, [3, 1]),
+        ({"finalists": 1, "finalist_seeds": 2}, 7, 2, [3, 4]),
+        ({"finalists": 1, "finalist_seeds": 2}, 7, 3, [3, 4]),
+        ({"baselines": "all"}, 2, 1, [2]),
+    ],
+)
+def test_a_training_that_ended_with_the_budget_of_epochs_is_scored_after_all(
+    settings: dict[str, Any],
+    limit: int,
+    number: int,
+    epochs: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tuner_gan.search.tuner.PRESETS", ("tutorial_conv",))
+
+    def run(directory: Path, number: int) -> GANTuner:
+        changes = {"executions_per_trial": 1, "quality": EndsAt(number), **settings}
+        tuner = make_tuner(directory, **{**SEARCH, **changes})
+        tuner.search(blobs(), epochs=3, max_total_epochs=limit)
+        return tuner
+
+    expected = run(tmp_path / "whole", 0)
+    trained = [len(expected.results().history(record.trial_id)) for record in expected.results().records]
+    assert sorted(trained) == sorted(epochs)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, number)
+    tuner = run(tmp_path, 0)
+    assert_same_search(tuner, expected)
+    assert {trial.status for trial in tuner.oracle.trials.values()} <= {"COMPLETED"}
+
+
+def test_an_interrupted_training_is_scored_as_it_is_when_its_epochs_are_spent(tmp_path: Path) -> None:
+    interrupted(tmp_path, 0, 2)
+    Stop.epochs = []
+    tuner = make_tuner(tmp_path, **SEARCH)
+    tuner.search(blobs(), epochs=3, max_total_epochs=2, callbacks=[Stop()])
+    (record,) = tuner.results().records
+    assert Stop.epochs == []
+    assert (record.status, record.message) == ("COMPLETED", "stopped by the limit of epochs after 2 of 3 epochs")
+
+
+def test_an_epoch_that_is_trained_again_counts_once(tmp_path: Path) -> None:
+    interrupted(tmp_path, 0, 2)
+    path = tmp_path / "search" / "trial_0" / files.HISTORY
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1].replace("0,2,2,", "0,3,3,") + "\n")
+    Stop.epochs = []
+    tuner = make_tuner(tmp_path, **SEARCH)
+    tuner.search(blobs(), epochs=3, max_total_epochs=3, callbacks=[Stop()])
+    assert Stop.epochs == [2]
+    assert list(tuner.results().history().epoch) == [1, 2, 3]
+
+
+def test_a_trial_that_was_begun_is_scored_when_the_time_of_trials_is_over(tmp_path: Path) -> None:
+    interrupted(tmp_path, 0, 2)
+    path = tmp_path / "search" / files.SEARCH
+    files.write_json(path, files.read_json(path) | {"elapsed_s": 60.0})
+    tuner = make_tuner(tmp_path, **{**SEARCH, "max_trials": 5, "finalists": 1, "finalist_seeds": 1})
+    tuner.search(blobs(), epochs=3, max_time=100.0)
+    finalist, trial = tuner.results().records
+    assert (trial.status, trial.message) == (
+        "COMPLETED",
+        "stopped by its time limit after 2 of 3 epochs; there was time for 1 of 2 trainings",
+    )
+    assert (finalist.trial_id, finalist.status) == ("final_0", "COMPLETED")
+
+
 def test_a_time_limit_counts_the_seconds_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = interrupted(tmp_path, 0, 2, epochs=50, executions_per_trial=1)
     checkpoint = Checkpoint.read(folder / files.CHECKPOINT)

@@ -23,6 +23,7 @@ from tuner_gan.results.records import ExecutionRecord, TrialRecord
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search.finalists import FinalRound, Questions, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.storage import release_trial, take_trial
 from tuner_gan.search.tuner import GANTuner
 
 pytestmark = QUIET
@@ -301,13 +302,22 @@ def test_interrupted_with_no_time_for_another_training_it_ends_with_those_it_has
 
 def test_an_unfinished_finalist_lets_no_trial_begin(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
+    tuner.oracle.create_trial("somebody who is killed")
+    tuner.oracle.release()
     tuner._stop_at, tuner._max_trial_time = time.monotonic() + 100, 1000.0
     for trial, begins in (("final_0", False), ("0", True)):
         folder = files.trial_dir(tuner.folder, trial)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / files.CHECKPOINT).touch()
         with nullcontext() if begins else pytest.raises(tuner_module._BudgetSpentError):
             tuner.pre_create_trial()
+    # Nor does one that another worker trains, or that no oracle knows.
+    assert take_trial(tuner.folder, "0")
+    files.trial_dir(tuner.folder, "7").mkdir()
+    (files.trial_dir(tuner.folder, "7") / files.CHECKPOINT).touch()
+    with pytest.raises(tuner_module._BudgetSpentError):
+        tuner.pre_create_trial()
+    release_trial(tuner.folder, "0")
 
 
 def test_a_choice_that_cannot_be_kept_is_made_anew(tmp_path: Path) -> None:

@@ -178,6 +178,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.best_score, self.best_epoch = progress.best_score, progress.best_epoch
         self.best_metrics, self._latest = progress.best_metrics, progress.latest
         self.ended, self.out_of_time, self.pruned = progress.ended, progress.out_of_time, progress.pruned
+        self.out_of_epochs = progress.out_of_epochs
         self._best_weights = list(checkpoint.best) or gan.ema_generator.get_weights()
         if self.execution == 0:
             # The process may have ended before these files were written.
@@ -202,6 +203,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             best_epoch=self.best_epoch,
             best_metrics=self.best_metrics,
             latest=self._latest,
+            out_of_epochs=self.out_of_epochs,
         )
         best = [] if self.best_epoch == self.last_epoch else self._best_weights
         with self.times.spent_on("save_s"), fatal_when_unwritable():

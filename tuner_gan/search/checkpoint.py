@@ -33,7 +33,8 @@ class Progress:
         execution: which training of the trial it is, from 0, and the seed that it was trained from.
         first_epoch: epochs of the trial before this training began.
         last_epoch: epochs of the trial by now.
-        ended: whether the training was stopped here, by a time limit if `out_of_time`, by a pruner if `pruned`.
+        ended: whether the training was stopped here, by a time limit if `out_of_time`, by that of all epochs if
+            `out_of_epochs`, which an earlier version did not note, by a pruner if `pruned`.
         seconds: of this training so far; `trial_s` of the whole trial.
         times: of `ExecutionTimes`, in seconds.
         latest: the scores of the last rung.
@@ -53,6 +54,7 @@ class Progress:
     best_epoch: int | None
     best_metrics: dict[str, float]
     latest: dict[str, float]
+    out_of_epochs: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -240,8 +240,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
         begun = len(self.trials)
         if self.max_trials and begun >= self.max_trials:
             # Where KerasTuner's chief has given out every trial that still runs, none is left to wait for.
-            elsewhere = any(trial.status == "RUNNING" for trial in self._trials_of_others())
-            return self._make_trial(self._trial_id(begun), {}, "IDLE" if elsewhere else "STOPPED")
+            status = "IDLE" if self._running_elsewhere() else "STOPPED"
+            return self._make_trial(self._trial_id(begun), {}, status)
         seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun,))]
         sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
@@ -262,7 +262,7 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def _take_up(self) -> keras_tuner.engine.trial.Trial | None:
         """A trial to run again: KerasTuner's retry, or one whose process is no more."""
-        running = [trial.trial_id for trial in self._trials_of_others() if trial.status == "RUNNING"]
+        running = self._running_elsewhere()
         for trial_id in [*self._retry_queue, *running]:
             if not take_trial(Path(self._project_dir), trial_id):
                 continue
@@ -277,9 +277,18 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return trial
         return None
 
-    def _trials_of_others(self) -> list[keras_tuner.engine.trial.Trial]:
+    def find_interrupted(self) -> str | None:
+        """The id of the trial that is taken up next, because nobody runs it any more; None where there is none."""
+        self.reload()
+        folder = Path(self._project_dir)
+        for trial_id in [*self._retry_queue, *self._running_elsewhere()]:
+            if not files.is_locked(files.trial_dir(folder, trial_id) / files.LOCK):
+                return trial_id
+        return None
+
+    def _running_elsewhere(self) -> list[str]:
         mine = {trial.trial_id for trial in self.ongoing_trials.values()}
-        return [trial for trial_id, trial in self.trials.items() if trial_id not in mine]
+        return [name for name, trial in self.trials.items() if name not in mine and trial.status == "RUNNING"]
 
     def _add(self, trial_id: str, values: Mapping[str, Value]) -> keras_tuner.engine.trial.Trial:
         """Makes KerasTuner's trial of one in the study."""

@@ -32,7 +32,13 @@ from tuner_gan.results.records import (
     TrialRecord,
     write_record,
 )
-from tuner_gan.search.callbacks import ExecutionCallback, ExecutionTimes, fatal_when_unwritable
+from tuner_gan.search.callbacks import (
+    ExecutionCallback,
+    ExecutionTimes,
+    count_epochs,
+    fatal_when_unwritable,
+    write_history,
+)
 from tuner_gan.search.checkpoint import Checkpoint, check_room
 from tuner_gan.search.resume import find_unfinished, warn_of_loss
 
@@ -79,6 +85,7 @@ class TrialRun:
         self._checkpoint: Checkpoint | None = None
         self._classes: dict[int | None, tuple[ClassRecord, ...]] = {}
         self._times = ExecutionTimes()  # of the execution that runs or comes next
+        self._is_spent = False  # what there was of epochs, before another execution
         self._started = time.monotonic()
 
     def train(
@@ -124,9 +131,10 @@ class TrialRun:
             self._check_kills()
             self._write(RUNNING)
             while (execution := len(self._executions())) < len(seeds):
-                is_new = execution > 0 and self._checkpoint is None
-                if is_new and stop_at is not None and time.monotonic() + least_s >= stop_at:
-                    break
+                if execution > 0 and self._checkpoint is None:  # a new one
+                    self._is_spent = epochs_left() == 0
+                    if self._is_spent or (stop_at is not None and time.monotonic() + least_s >= stop_at):
+                        break
                 gan = self._build(build, seeds[execution], max_model_size)
                 recorder = self._recorder(execution, seeds[execution])
                 if not self._restore(recorder, gan):
@@ -170,9 +178,20 @@ class TrialRun:
         self._earlier, self._rows, self._checkpoint = unfinished.executions, unfinished.rows, unfinished.checkpoint
         self._classes = {record.best_execution: record.classes}
         self._started -= unfinished.seconds
+        self._drop_stale_rows()
         # A process that ends by itself, or is asked to, writes another status.
         killed = (*record.killed_after, len(self._rows)) if record.status == RUNNING else record.killed_after
         self._update(started_at=record.started_at or self.record.started_at, flags=record.flags, killed_after=killed)
+
+    def _drop_stale_rows(self) -> None:
+        """Forgets the epochs that are trained again, which would count twice where epochs are limited."""
+        path = self.record.folder / files.HISTORY
+        if count_epochs(path) > len(self._rows):
+            with fatal_when_unwritable():
+                if self._rows:
+                    write_history(path, self._rows)
+                else:
+                    path.unlink()
 
     def _check_kills(self) -> None:
         """Fails a trial that kills every process that takes it up, as one does for which memory does not suffice."""
@@ -221,7 +240,7 @@ class TrialRun:
             cause = next(cause for cause, happened in causes.items() if happened)
             reasons.append(f"stopped by {cause} after {last.last_epoch} of {self.epochs.stop} epochs")
         ended = len(self._executions())
-        if ended < executions and not (last is not None and last.out_of_epochs):
+        if ended < executions and not (self._is_spent or (last is not None and last.out_of_epochs)):
             reasons.append(f"there was time for {ended} of {executions} trainings")
         return "; ".join(reasons) or None
 
@@ -265,7 +284,11 @@ class TrialRun:
         self, gan: GAN, fit: Callable[[GAN, ExecutionCallback], Any], recorder: ExecutionCallback
     ) -> None:
         self._recorders.append(recorder)
-        if not recorder.ended and recorder.last_epoch < self.epochs.stop:
+        if recorder.best_score is not None:  # it goes on, and is scored as it is where nothing is left
+            recorder.out_of_epochs |= recorder.epochs_left() == 0
+            recorder.out_of_time |= recorder.stop_at is not None and time.monotonic() >= recorder.stop_at
+        is_over = recorder.ended or recorder.out_of_epochs or recorder.out_of_time
+        if not is_over and recorder.last_epoch < self.epochs.stop:
             fit(gan, recorder)
         if recorder.best_score is None:
             raise keras_tuner.errors.FailedTrialError(

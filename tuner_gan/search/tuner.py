@@ -639,7 +639,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if self.baselines == "none" or self._is_shared():
             return
         for name in PRESETS:
-            self.pre_create_trial()
+            self._guard.check()
+            if not (self._may_begin() or self._goes_on(name)):
+                continue  # the other one may go on
+            self._check_wear()
             if not self._take(name):
                 continue
             architecture = preset(name, self.hypermodel.image_shape, self.hypermodel.classes)
@@ -721,16 +724,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._stop_at = self._deadline - questions.seconds
         waiting = [trial for trial in trials if not self._is_trained(final, trial)]
         self._max_trial_time = final.limit(waiting, _until(self._stop_at))
-        for trial in waiting:
+        # Those that were interrupted come first: what they have is scored, whatever there is left to train.
+        for trial in sorted(waiting, key=lambda trial: not self._goes_on(finalist_id(trial))):
             self._guard.check()
+            trial_id = finalist_id(trial)
             left = _until(self._stop_at)
             least = WORTH_STARTING * final.training_s(trial)
             # With the time of less than one training, each worker trains one trial for as long as there is.
             to_begin = 0.0 if trials.index(trial) < final.workers else least
-            if self._epochs_left() == 0 or (left is not None and left <= to_begin):
+            is_spent = self._epochs_left() == 0 or (left is not None and left <= to_begin)
+            if is_spent and not self._goes_on(trial_id):
                 break
             build, fit = repeat(self.hypermodel, trial)
-            trial_id = finalist_id(trial)
             if not self._take(trial_id):
                 continue
             if self._is_trained(final, trial):  # by another worker, meanwhile
@@ -788,19 +793,41 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return "KERASTUNER_ORACLE_IP" in os.environ
 
     def pre_create_trial(self) -> None:
-        """Ends the search when its epochs are spent, or too little time is left to start a trial, or after Ctrl-C."""
+        """Ends the search when its epochs are spent, or too little time is left to start a trial, or after Ctrl-C.
+
+        A trial that was interrupted is taken up all the same, and scored as it is when nothing is left to train it for.
+        """
         self._guard.check()
-        if self._epochs_left() == 0:
-            raise _BudgetSpentError
+        if not self._may_begin():
+            interrupted = self._find_interrupted()
+            if interrupted is None or not (self._has_ended(interrupted) or self._goes_on(interrupted)):
+                raise _BudgetSpentError
+        self._check_wear()
+
+    def _may_begin(self) -> bool:
+        """Tells whether there are epochs, and enough time, for another trial."""
+        least = WORTH_STARTING * (self._max_trial_time or 0.0)
+        has_time = self._stop_at is None or time.monotonic() + least < self._stop_at
+        return has_time and self._epochs_left() != 0
+
+    def _find_interrupted(self) -> str | None:
+        """The id of the trial that the oracle gives out next, if that is one that was interrupted."""
+        if isinstance(self.oracle, OptunaOracle):
+            return self.oracle.find_interrupted()
+        return next(reversed(self.oracle._retry_queue), None)  # KerasTuner takes from its end
+
+    def _has_ended(self, trial_id: str) -> bool:
+        """Tells whether the oracle only is to hear how a trial ended: a process may be killed just before that."""
+        return self._finished(trial_id, {}, (COMPLETED, PRUNED, FAILED)) is not None
+
+    def _goes_on(self, trial_id: str) -> bool:
+        """Tells whether a trial that was interrupted can be scored, because it was trained for an epoch at least."""
+        has_time = self._deadline is None or time.monotonic() < self._deadline
+        return has_time and (self._trial_folder(trial_id) / files.CHECKPOINT).exists()
+
+    def _check_wear(self) -> None:
         if self.worker is not None and self._is_worn_out():
             self.worn_out = True
-            raise _BudgetSpentError
-        if self._stop_at is None:
-            return
-        # A checkpoint is deleted when its trial ends. That of a finalist is no trial to go on with now.
-        goes_on = any(not files.is_of_finalist(path) for path in files.trial_files(self.folder, files.CHECKPOINT))
-        least = 0.0 if self._max_trial_time is None or goes_on else WORTH_STARTING * self._max_trial_time
-        if time.monotonic() + least >= self._stop_at:
             raise _BudgetSpentError
 
     def _is_worn_out(self) -> bool:
