@@ -435,6 +435,22 @@ def test_what_a_pruner_has_seen_of_lost_trials_comes_back(tmp_path: Path) -> Non
         assert (first.state, first.curve) == (second.state, second.curve)
 
 
+def test_pruned_trials_rank_after_completed_ones_and_others_not_at_all(tmp_path: Path) -> None:
+    oracle = make(tmp_path, 9)
+    for score, status in ((0.5, "COMPLETED"), (0.1, "PRUNED"), (None, "FAILED"), (0.3, "COMPLETED"), (0.2, "PRUNED")):
+        trial = oracle.create_trial("tuner0")
+        if status == "PRUNED":
+            oracle.mark_pruned(trial.trial_id)
+        end(oracle, trial, score, status.replace("PRUNED", "COMPLETED"))
+    oracle.create_trial("tuner0")  # runs
+    again = make(tmp_path, 9)
+    again.reload()
+    for one in (oracle, again):
+        assert [trial.trial_id for trial in one.get_best_trials(9)] == ["3", "0", "1", "4"]
+        assert [trial.trial_id for trial in one.get_best_trials(1)] == ["3"]
+    oracle.release()
+
+
 def test_pictures_for_the_dashboard(oracle: OptunaOracle, tmp_path: Path) -> None:
     picture = tmp_path / "samples.png"
     picture.write_bytes(b"png")

@@ -114,6 +114,48 @@ def test_seeds_are_never_zero() -> None:
     assert min(seeds) > 0
 
 
+def make(name: str, folder: Path, **settings: Any) -> keras_tuner.Oracle:
+    common: dict[str, Any] = {"objective": "fcd", "direction": "min", "max_trials": 9, "max_epochs": 3, "seed": 0}
+    oracle = make_oracle(name, **common, **settings)
+    oracle.verbose = 0
+    oracle._set_project_dir(str(folder), "project")
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.0, 1.0)
+    hp.Int("width", 1, 50)
+    oracle.update_space(hp)
+    return oracle
+
+
+def end(oracle: keras_tuner.Oracle, score: float | None) -> dict[str, Any]:
+    """Begins and ends a trial; without a score, it failed. Returns its values."""
+    trial = oracle.create_trial("tuner0")
+    if score is not None:
+        oracle.update_trial(trial.trial_id, {"fcd": score})
+    trial.status = "FAILED" if score is None else "COMPLETED"
+    oracle.end_trial(trial)
+    values: dict[str, Any] = trial.hyperparameters.values
+    return values
+
+
+@pytest.mark.parametrize("name", ["bayesian", "hyperband", "grid"])
+def test_oracles_of_kerastuner_rank_no_trial_that_failed_or_runs(name: str, tmp_path: Path) -> None:
+    oracle = make(name, tmp_path)
+    for score in (0.5, None, 0.3):
+        end(oracle, score)
+    oracle.create_trial("tuner0")
+    assert [trial.score for trial in oracle.get_best_trials(9)] == [0.3, 0.5]
+
+
+@pytest.mark.parametrize("name", ["bayesian"])
+def test_after_a_row_of_failures_a_search_goes_on(name: str, tmp_path: Path) -> None:
+    def search(**changes: Any) -> GANTuner:
+        return run_search(tmp_path, oracle=name, max_trials=4, max_failures=2, epochs=1, eager=True, **changes)
+
+    with pytest.raises(SearchError, match=r"^2 trials in a row failed"):
+        search(max_model_size=1)
+    assert list(search().results().trials().status) == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
+
+
 def test_the_limit_of_failures_of_an_oracle(tmp_path: Path) -> None:
     def search(limit: int) -> None:
         oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=4, seed=1, max_consecutive_failed_trials=limit)

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -81,7 +81,43 @@ STATUSES = {
 }
 
 
-class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
+class MendedOracle(keras_tuner.Oracle):  # type: ignore[misc]
+    """What KerasTuner's oracles are to do otherwise; to be named before one of them among the bases of a class."""
+
+    _pruned: Set[str] = frozenset()
+    """Trials that were pruned, which KerasTuner has no word for."""
+
+    def get_best_trials(self, num_trials: int = 1) -> list[keras_tuner.engine.trial.Trial]:
+        """Returns the best trials, completed ones before pruned ones, as in the table of results.
+
+        There may be fewer: KerasTuner fills up with trials that run or have failed.
+        """
+        sign = -1 if self.objective.direction == "max" else 1
+        scored = [trial for trial in self.trials.values() if trial.status == "COMPLETED" and trial.score is not None]
+        scored.sort(key=lambda trial: (trial.trial_id in self._pruned, sign * trial.score))
+        return scored[:num_trials]
+
+    def end_trial(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Ends a trial; see `keras_tuner.Oracle`.
+
+        Raises:
+            RuntimeError: it is the last one of as many failures in a row as there may be; all of it is saved by then.
+        """
+        super().end_trial(trial)
+        limit = self.max_consecutive_failed_trials
+        latest = [self.trials[trial_id].status for trial_id in self.end_order[-limit:]]
+        is_last = self.end_order[-1:] == [trial.trial_id]  # no retry
+        if is_last and len(latest) == limit and set(latest) == {"FAILED"}:
+            raise RuntimeError(f"{limit} trials in a row failed")
+
+    def _check_consecutive_failures(self) -> None:
+        """Does nothing: KerasTuner's own looks at all trials there ever were.
+
+        After one row of failures no search could go on. And it ends the search before the last of them is saved.
+        """
+
+
+class OptunaOracle(MendedOracle):
     """Suggests hyperparameters by one of Optuna's samplers; works with any `keras_tuner.Tuner`.
 
     The study is in a database, by default `study.db` in the project folder, and every change is written to it at once.
@@ -359,6 +395,8 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def _take_over(self, trial: keras_tuner.engine.trial.Trial, frozen: FrozenTrial) -> None:
         trial.status = STATUSES[frozen.state]
+        if frozen.state is TrialState.PRUNED:
+            self._pruned.add(trial.trial_id)
         trial.message = frozen.user_attrs.get(MESSAGE)
         score = frozen.user_attrs.get(SCORE, frozen.value)
         if score is not None:
@@ -419,16 +457,6 @@ class OptunaOracle(keras_tuner.Oracle):  # type: ignore[misc]
             if ended.status in ("COMPLETED", "FAILED"):
                 self._patiently(lambda: self._tell(ended))
             release_trial(Path(self._project_dir), trial.trial_id)
-
-    def _check_consecutive_failures(self) -> None:
-        """Raises RuntimeError when the latest trials have failed; see `keras_tuner.Oracle`.
-
-        KerasTuner's own looks at all trials there ever were: after one such row of failures no search could go on.
-        """
-        limit = self.max_consecutive_failed_trials
-        latest = [self.trials[trial_id].status for trial_id in self.end_order[-limit:]]
-        if len(latest) == limit and set(latest) == {"FAILED"}:
-            raise RuntimeError(f"{limit} trials in a row failed")
 
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
         running = self._open(self._find(trial.trial_id))

@@ -11,11 +11,11 @@ import numpy as np
 
 from tuner_gan.errors import unknown
 from tuner_gan.search.names import ORACLES, SAMPLERS
-from tuner_gan.search.oracle import OptunaOracle
+from tuner_gan.search.oracle import MendedOracle, OptunaOracle
 from tuner_gan.search_spaces.base import Value, fill_point
 
 
-class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+class BayesianOracle(MendedOracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
     """KerasTuner's Bayesian optimisation, after the defaults of the space, which are the literature's."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -24,6 +24,14 @@ class BayesianOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: i
             response: dict[str, Any] = super().populate_space(trial_id)
             return response
         return {"status": "RUNNING", "values": fill_point(self.get_space(), {})}
+
+
+class HyperbandOracle(MendedOracle, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """KerasTuner's Hyperband; a project notes its oracle by this name."""
+
+
+class GridSearchOracle(MendedOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
+    """KerasTuner's grid search; a project notes its oracle by this name."""
 
 
 def make_oracle(
@@ -73,9 +81,9 @@ def make_oracle(
     if name == "bayesian":
         return BayesianOracle(max_trials=max_trials, **common)
     if name == "grid":
-        return keras_tuner.oracles.GridSearchOracle(max_trials=max_trials, **common)
+        return GridSearchOracle(max_trials=max_trials, **common)
     if name == "hyperband":
-        oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=max_epochs, **common)
+        oracle = HyperbandOracle(max_epochs=max_epochs, **common)
         oracle.max_trials = max_trials
         return oracle
     raise unknown("oracle", name, ORACLES)

@@ -870,6 +870,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         except RuntimeError as error:
             if trial.status != keras_tuner.engine.trial.TrialStatus.FAILED:
                 raise
+            self.save()
             raise SearchError(
                 f"{self.oracle.max_consecutive_failed_trials} trials in a row failed, the last one because: "
                 f"{trial.message}; to go on all the same, raise max_failures, or max_consecutive_failed_trials of an "
