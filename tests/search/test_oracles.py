@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,19 @@ def test_oracles_of_kerastuner_rank_no_trial_that_failed_or_runs(name: str, tmp_
         end(oracle, score)
     oracle.create_trial("tuner0")
     assert [trial.score for trial in oracle.get_best_trials(9)] == [0.3, 0.5]
+
+
+@pytest.mark.filterwarnings("ignore:The optimal value found for dimension 0")  # three points tell no length scale
+def test_a_bayesian_search_that_is_cut_draws_what_one_that_is_not_draws(tmp_path: Path) -> None:
+    # About 3 seconds: KerasTuner looks for the best point of its model from 50 places.
+    whole = make("bayesian", tmp_path / "whole")
+    whole.num_initial_points = 2
+    for score in (0.5, 0.4, 0.8):
+        end(whole, score)
+    cut = make("bayesian", tmp_path / "cut")
+    cut.trials = dict(whole.trials)
+    cut.set_state(json.loads(json.dumps(whole.get_state())))
+    assert end(cut, 0.2) == end(whole, 0.2)
 
 
 @pytest.mark.parametrize("name", ["bayesian"])

@@ -16,11 +16,17 @@ from tuner_gan.search_spaces.base import Value, fill_point
 
 
 class BayesianOracle(MendedOracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    """KerasTuner's Bayesian optimisation, after the defaults of the space, which are the literature's."""
+    """KerasTuner's Bayesian optimisation, after the defaults of the space, which are the literature's.
+
+    What it draws follows from the trials before and the seed, also where a search was interrupted in between.
+    """
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns the values of a trial; see `keras_tuner.Oracle`."""
         if self.start_order:
+            # KerasTuner does not save the state of this generator.
+            seed = np.random.SeedSequence([self.seed, len(self.start_order)])
+            self._random_state = np.random.RandomState(seed.generate_state(1)[0])
             response: dict[str, Any] = super().populate_space(trial_id)
             return response
         return {"status": "RUNNING", "values": fill_point(self.get_space(), {})}
