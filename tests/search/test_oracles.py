@@ -160,7 +160,15 @@ def test_a_bayesian_search_that_is_cut_draws_what_one_that_is_not_draws(tmp_path
     assert end(cut, 0.2) == end(whole, 0.2)
 
 
-@pytest.mark.parametrize("name", ["bayesian"])
+def test_a_grid_that_is_cut_is_covered_once(tmp_path: Path) -> None:
+    run_search(tmp_path, oracle="grid", max_trials=2, space=TinySpace(widest=5), epochs=1, eager=True)
+    tuner = run_search(tmp_path, oracle="grid", max_trials=None, space=TinySpace(widest=5), epochs=1, eager=True)
+    points = [tuple(sorted(record.hyperparameters.items())) for record in tuner.results().records]
+    # One layer of 4 or 5, or two of them.
+    assert len(points) == len(set(points)) == 2 + 2 * 2
+
+
+@pytest.mark.parametrize("name", ["bayesian", "grid"])
 def test_after_a_row_of_failures_a_search_goes_on(name: str, tmp_path: Path) -> None:
     def search(**changes: Any) -> GANTuner:
         return run_search(tmp_path, oracle=name, max_trials=4, max_failures=2, epochs=1, eager=True, **changes)

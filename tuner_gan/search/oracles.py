@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +38,16 @@ class HyperbandOracle(MendedOracle, keras_tuner.oracles.HyperbandOracle):  # typ
 
 
 class GridSearchOracle(MendedOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """KerasTuner's grid search; a project notes its oracle by this name."""
+    """KerasTuner's grid search, which goes on after an interruption; a project notes its oracle by this name."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state; KerasTuner forgets which trials it is at, and so would end the search."""
+        super().set_state(state)
+        values = {trial_id: self.trials[trial_id].hyperparameters.values for trial_id in self.start_order}
+        self._ordered_ids = keras_tuner.src.tuners.gridsearch.LinkedList()
+        for trial_id in sorted(values, key=functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))):
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = list(self.start_order)  # what comes after most of them was tried, and is not again
 
 
 def make_oracle(
