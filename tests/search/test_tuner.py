@@ -473,6 +473,13 @@ def test_all_trials_failed(tmp_path: Path) -> None:
     assert list(trials.status) == ["FAILED", "FAILED"]
     assert list(trials["flags"]) == ["diverged", "diverged"]
     assert trials["rank"].isna().all()
+    # A baseline that nobody goes on with is no usable trial either.
+    record = files.read_json(tmp_path / "search" / "trial_1" / files.RECORD)
+    leftover = files.trial_dir(tmp_path / "search", "tutorial_conv")
+    leftover.mkdir()
+    files.write_json(leftover / files.RECORD, record | {"trial_id": "tutorial_conv", "status": "INTERRUPTED"})
+    with pytest.raises(SearchError, match=r"^None of 3 trials has a score, 2 failed; the last one because: .*loss is"):
+        run_search(tmp_path, space=TinySpace(learning_rate=1e30, batch_size=32), eager=True)
 
 
 def test_a_space_for_other_images_is_refused_before_anything_is_written(tmp_path: Path) -> None:

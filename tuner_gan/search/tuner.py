@@ -449,7 +449,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         Raises:
             ConfigError: an argument is not valid.
             ProjectError: another process searches in this folder, or the folder cannot be written.
-            SearchError: every trial so far failed, or as many in a row as your oracle allows; the message says why.
+            SearchError: trials failed and none has a score, or as many in a row failed as your oracle allows; the
+                message says why.
         """
         images = x.images if isinstance(x, ImageDataset) else x
         self._check_search(images, epochs, max_time, max_total_epochs, max_trial_time, callbacks)
@@ -486,10 +487,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     except ProjectError as error:  # its generator is damaged
                         warnings.warn(f"{record.trial_id} has no second opinion: {error}", UserWarning, stacklevel=2)
                     release_trial(self.folder, record.trial_id)
-        results = self.results()
-        failed = [record for record in results.records if record.status == FAILED]
-        if failed and len(failed) == len(results.records):
-            raise SearchError(f"All {len(failed)} trials failed; the last one because: {failed[-1].message}")
+        records = self.results().records
+        failed = [record for record in records if record.status == FAILED]
+        # Another worker's trial that runs may come to a score yet.
+        if failed and not any(record.status in (COMPLETED, PRUNED, RUNNING) for record in records):
+            every = len(failed) == len(records)
+            what = f"All {len(failed)} trials" if every else f"None of {len(records)} trials has a score, {len(failed)}"
+            raise SearchError(f"{what} failed; the last one because: {failed[-1].message}")
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
         if self.worker is None:
