@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import filelock
 import keras
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ TRIAL_FILES = {
     *(files.RECORD, files.ARCHITECTURE, files.HISTORY),
     *(files.GENERATOR, files.STATE, files.SAMPLES),
     files.copy_of(Path(files.RECORD)).name,
+    files.LOCK,
 }
 
 
@@ -74,6 +76,17 @@ def test_a_rerun_that_was_interrupted_goes_on(searched: GANTuner, monkeypatch: p
     found = searched.rerun("0", blobs())
     assert found.after.started_at == first
     assert_same_training(found)
+
+
+def test_one_process_at_a_time_trains_a_trial_again(searched: GANTuner) -> None:
+    target = searched.folder / "reruns" / "trial_1"
+    files.create_folder(target)
+    with (
+        filelock.FileLock(target / files.LOCK),
+        pytest.raises(ProjectError, match=r"^Trial 1 is being trained again by another process: wait for it"),
+    ):
+        searched.rerun("1", blobs())
+    assert_same_training(searched.rerun("1", blobs()))
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]

@@ -23,6 +23,7 @@ from tuner_gan.results.records import COMPLETED, METRIC, PRUNED, RUNNING, TrialR
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import changed_versions, training_fingerprint
+from tuner_gan.search.storage import release_trial, take_trial
 from tuner_gan.search.trial import TrialRun
 
 Row = Mapping[str, Any]
@@ -113,7 +114,8 @@ def rerun(
         fit: trains it.
 
     Raises:
-        ProjectError: images, labels or classifier are not those of the search, or a file of the trial is damaged.
+        ProjectError: images, labels or classifier are not those of the search, a file of the trial is damaged, or
+            another process trains it again.
         SelectionError: there is no such trial, or it has no score.
         SearchError: the trial failed this time.
     """
@@ -126,7 +128,8 @@ def rerun(
         raise ProjectError(f"{results.folder} was scored with another reference classifier: pass the project's own.")
     rows = _rows(before)
     epochs = range(int(rows[0][0]["epoch"]) - 1, before.planned_epochs or 0)
-    target = files.trial_dir(results.folder / files.RERUNS_DIR, before.trial_id)
+    reruns = results.folder / files.RERUNS_DIR
+    target = files.trial_dir(reruns, before.trial_id)
     run = TrialRun(
         TrialRecord(target, before.trial_id, RUNNING, before.origin, promoted_from=before.promoted_from),
         quality,
@@ -135,6 +138,9 @@ def rerun(
     )
     guard = InterruptGuard()
     listen = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: guard.check())
+    files.create_folder(target)
+    if not take_trial(reruns, before.trial_id):
+        raise ProjectError(f"Trial {before.trial_id} is being trained again by another process: wait for it to end.")
     try:
         with plain_errors(), guard:
             after = run.train(
@@ -155,6 +161,8 @@ def rerun(
             )
     except keras_tuner.errors.FailedTrialError as error:
         raise SearchError(f"Trial {before.trial_id} failed when it was trained again: {error}.") from error
+    finally:
+        release_trial(reruns, before.trial_id)
     return Rerun(before, after, changed_versions(results.config.get("versions", {})))
 
 
