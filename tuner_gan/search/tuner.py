@@ -174,13 +174,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         for name, value, least in (
             ("max_trials", max_trials, 1),
             ("max_epochs", max_epochs, 1),
+            ("max_failures", max_failures, 1),
             ("executions_per_trial", executions_per_trial, 1),
             ("seed", seed, 0),
             ("finalists", finalists, 0),
             ("finalist_seeds", finalist_seeds, 1),
             ("max_model_size", max_model_size, 1),
         ):
-            if not (value is None and name in ("max_trials", "max_model_size")) and (
+            if not (value is None and name in ("max_trials", "max_failures", "max_model_size")) and (
                 not isinstance(value, int) or isinstance(value, bool) or value < least
             ):
                 raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
