@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searches import MeanQuality, TinySpace, blobs, make_tuner
+from searches import QUIET, MeanQuality, TinySpace, blobs, make_tuner
 
 from tuner_gan import files
 from tuner_gan.errors import ProjectError
 from tuner_gan.search.project import check_same, describe
 from tuner_gan.search_spaces.base import declare
+
+pytestmark = QUIET
 
 
 def described(**changes: Any) -> dict[str, Any]:
@@ -46,6 +48,37 @@ def test_a_description_holds_what_the_results_need() -> None:
     assert (entries["generator_width"]["kind"], entries["generator_width"]["max_value"]) == ("Int", 8)
     (condition,) = entries["generator_width_2"]["conditions"]
     assert (condition["name"], condition["values"]) == ("generator_depth", [2])
+
+
+def test_the_settings_are_those_that_decide_the_result(tmp_path: Path) -> None:
+    def search(**changes: Any) -> dict[str, Any]:
+        point = {"generator_depth": 2, "generator_width": 5}
+        settings: dict[str, Any] = {"pruner": "median", "max_failures": 3, "max_model_size": 10**6, "enqueue": [point]}
+        tuner = make_tuner(tmp_path, oracle="tpe", eager=True, **(settings | changes))
+        tuner.search(blobs(), epochs=1, max_total_epochs=1, max_trial_time=60.0)
+        return files.read_json(path)
+
+    path = tmp_path / "search" / files.SEARCH
+    content = search()
+    assert "optuna" in content["versions"]
+    config = content["config"]
+    expected = {
+        "pruner": "median",
+        "max_total_epochs": 1,
+        "max_trial_time": 60.0,
+        "max_failures": 3,
+        "max_model_size": 10**6,
+        "enqueue": [{"generator_depth": 2, "generator_width": 5}],
+    }
+    assert expected.items() <= config.items()
+    # An earlier version did not note them, and its finalists stay those that were chosen.
+    earlier = {name: value for name, value in config.items() if name not in expected}
+    files.write_json(path, content | {"config": earlier, files.FINALISTS: ["7"]})
+    content = search()
+    assert (content["config"], content[files.FINALISTS]) == (config, ["7"])
+    content = search(pruner="none", max_failures=None, enqueue=())
+    assert files.FINALISTS not in content
+    assert [content["config"][name] for name in ("pruner", "max_failures", "enqueue")] == ["none", None, None]
 
 
 def test_the_same_search_is_the_same_another_day(tmp_path: Path) -> None:

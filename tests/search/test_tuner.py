@@ -28,6 +28,7 @@ from tuner_gan.quality import QualityEvaluator
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search.oracle import OptunaOracle
 from tuner_gan.search.tuner import GANTuner
 from tuner_gan.search_spaces import MLPSpace
 
@@ -105,6 +106,12 @@ def test_the_project_folder(searched: GANTuner) -> None:
         "epochs": 1,
         "max_trials": 1,
         "max_time": None,
+        "max_total_epochs": None,
+        "max_trial_time": None,
+        "max_failures": None,
+        "max_model_size": None,
+        "pruner": "halving",
+        "enqueue": None,
         "executions_per_trial": 1,
         "baselines": "all",
         "finalists": 1,
@@ -370,6 +377,8 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
             {"oracle": "grid", "enqueue": [{"generator_depth": 2}]},
             "enqueue and storage are for Optuna's samplers .*'grid'",
         ),
+        ({"enqueue": [{"generator_depth": 3}]}, "generator_depth must be in 1 to 2, but got 3"),
+        ({"oracle": OptunaOracle(enqueue=[{"generator_depth": 3}])}, "generator_depth must be in 1 to 2, but got 3"),
         ({"hypermodel": TinySpace()}, "hypermodel must be a GANHyperModel, but got <"),
         ({"hypermodel": GANHyperModel((16, 16, 1))}, r"same images, but got shapes \(16, 16, 1\) and \(8, 8, 1\)"),
     ],

@@ -21,7 +21,7 @@ from tuner_gan.quality.catalogue import CAS
 if TYPE_CHECKING:
     from tuner_gan.quality.evaluator import QualityEvaluator
 
-PACKAGES = ("tuner-gan", "tensorflow", "keras", "keras-tuner", "numpy", "pandas")
+PACKAGES = ("tuner-gan", "tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
 
 CONTINUED = "choose another project name, or overwrite the project to start afresh"
 REMADE = "delete it, and the same search goes on with its trials; only the time that it took so far is forgotten"
@@ -77,7 +77,7 @@ def _parameter(parameter: Any) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """What a training's numbers depend on besides the search itself."""
+    """What the choice of trials and a training's numbers depend on besides the search itself."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

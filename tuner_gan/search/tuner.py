@@ -214,11 +214,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._max_trial_time: float | None = None
         self._max_total_epochs: int | None = None
         self._trial_epochs: int | None = None  # of them, those that are not kept for finalists
-        self.folder = Path(directory or ".") / (project_name or "untitled_project")
-        self._setup_lock = files.setup_lock(self.folder)
-        if overwrite and not self._is_worker():  # a worker would delete the trials of the others
-            remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
-        files.create_folder(self.folder)
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
             oracle = make_oracle(
@@ -233,9 +228,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 enqueue=[*(fill_point(space, point) for point in enqueue), *literature(space)],
                 max_failures=max_failures,
             )
+        elif isinstance(oracle, OptunaOracle):
+            enqueue = oracle.enqueue
+            space = declare(hypermodel.search_space, oracle.get_space())
+            for point in enqueue:
+                fill_point(space, point)
+        else:
+            enqueue = ()
+        self._points = [{name: np.asarray(value).item() for name, value in point.items()} for point in enqueue]
         _check_objective(oracle, quality)
         if worker is not None and not isinstance(oracle, OptunaOracle):
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
+        self.folder = Path(directory or ".") / (project_name or "untitled_project")
+        self._setup_lock = files.setup_lock(self.folder)
+        if overwrite and not self._is_worker():  # a worker would delete the trials of the others
+            remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
+        files.create_folder(self.folder)
         with self._setup():
             self._search = self._open_project(hypermodel, oracle)
         # KerasTuner prints that it reloads; a library does not print.
@@ -587,10 +595,17 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
+        most_failures = self.oracle.max_consecutive_failed_trials
         config = {
             "epochs": epochs,
             "max_trials": self.oracle.max_trials,
             "max_time": max_time,
+            "max_total_epochs": max_total_epochs,
+            "max_trial_time": self._max_trial_time,
+            "max_failures": None if most_failures == sys.maxsize else most_failures,
+            "max_model_size": self.max_model_size,
+            "pruner": self.oracle.pruner if isinstance(self.oracle, OptunaOracle) else None,
+            "enqueue": self._points or None,
             "executions_per_trial": self.executions_per_trial,
             "baselines": self.baselines,
             "finalists": self.finalists,
@@ -599,7 +614,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         def note(search: dict[str, Any]) -> None:
             search["data"] |= {"train_fingerprint": fingerprint, "images": len(training[0])}
-            if search["config"] != config:
+            # An earlier version notes fewer of them.
+            if {**config, **search["config"]} != config:
                 search.pop(files.FINALISTS, None)  # they were chosen for another search
             search["config"] = config
             if self._settings is not None:
