@@ -326,6 +326,19 @@ def test_an_interrupted_training_is_scored_as_it_is_when_its_epochs_are_spent(tm
     assert (record.status, record.message) == ("COMPLETED", "stopped by the limit of epochs after 2 of 3 epochs")
 
 
+def test_a_training_that_a_callback_ended_says_so_also_when_its_epochs_are_spent(tmp_path: Path) -> None:
+    class Enough(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    with pytest.raises(KeyboardInterrupt):
+        make_tuner(tmp_path, **SEARCH, quality=EndsAt(1)).search(blobs(), epochs=3, callbacks=[Enough()])
+    tuner = make_tuner(tmp_path, **SEARCH)
+    tuner.search(blobs(), epochs=3, max_total_epochs=2, callbacks=[Enough()])
+    (record,) = tuner.results().records
+    assert (record.status, record.message) == ("COMPLETED", "stopped by a callback after 2 of 3 epochs")
+
+
 def test_an_epoch_that_is_trained_again_counts_once(tmp_path: Path) -> None:
     interrupted(tmp_path, 0, 2)
     path = tmp_path / "search" / "trial_0" / files.HISTORY

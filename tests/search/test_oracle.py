@@ -263,6 +263,26 @@ def test_a_decision_to_prune_is_that_of_the_first_time(
     assert again.study.trials[1].intermediate_values == {3: 0.9}
 
 
+def test_when_only_some_trials_may_be_run_again_no_other_is_and_none_begins(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    for tuner_id in ("tuner0", "tuner1", "tuner2"):
+        first.create_trial(tuner_id)
+    first.release()
+    second = make(tmp_path)
+    second.only = {"1", "2"}.__contains__
+    assert second.has_interrupted()
+    assert second.create_trial("tuner0").trial_id == "1"
+    other = make(tmp_path)
+    other.only = set[str]().__contains__
+    assert not other.has_interrupted()
+    assert other.create_trial("tuner1").status == "STOPPED"
+    assert len(other.study.trials) == 3
+    other.only = None
+    assert other.create_trial("tuner1").trial_id == "0"
+    for oracle in (second, other):
+        oracle.release()
+
+
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_what_each_pruner_looks_at(pruner: str, tmp_path: Path) -> None:
     oracle = make(tmp_path, 40, pruner=pruner)

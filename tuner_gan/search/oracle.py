@@ -184,6 +184,8 @@ class OptunaOracle(MendedOracle):
         self.ongoing_trials: dict[str, Any] = {}
         self._rungs = 1, 1
         self._pruned: set[str] = set()
+        self.only: Callable[[str], bool] | None = None
+        """Which trials, by id, may still be run, all of them interrupted ones; None for those and new ones."""
 
     # The study.
 
@@ -274,6 +276,8 @@ class OptunaOracle(MendedOracle):
         if abandoned is not None:
             return abandoned
         begun = len(self.trials)
+        if self.only is not None:
+            return self._make_trial(self._trial_id(begun), {}, "STOPPED")
         if self.max_trials and begun >= self.max_trials:
             # Where KerasTuner's chief has given out every trial that still runs, none is left to wait for.
             status = "IDLE" if self._running_elsewhere() else "STOPPED"
@@ -299,7 +303,7 @@ class OptunaOracle(MendedOracle):
     def _take_up(self) -> keras_tuner.engine.trial.Trial | None:
         """A trial to run again: KerasTuner's retry, or one whose process is no more."""
         running = self._running_elsewhere()
-        for trial_id in [*self._retry_queue, *running]:
+        for trial_id in self._left_to_run():
             if not take_trial(Path(self._project_dir), trial_id):
                 continue
             trial = self.trials[trial_id]
@@ -313,14 +317,16 @@ class OptunaOracle(MendedOracle):
             return trial
         return None
 
-    def find_interrupted(self) -> str | None:
-        """The id of the trial that is taken up next, because nobody runs it any more; None where there is none."""
+    def has_interrupted(self) -> bool:
+        """Tells whether there is a trial to run again that nobody runs any more."""
         self.reload()
         folder = Path(self._project_dir)
-        for trial_id in [*self._retry_queue, *self._running_elsewhere()]:
-            if not files.is_locked(files.trial_dir(folder, trial_id) / files.LOCK):
-                return trial_id
-        return None
+        return not all(files.is_locked(files.trial_dir(folder, one) / files.LOCK) for one in self._left_to_run())
+
+    def _left_to_run(self) -> list[str]:
+        """KerasTuner's retries, and what other processes run, or have left."""
+        found = [*self._retry_queue, *self._running_elsewhere()]
+        return found if self.only is None else [trial_id for trial_id in found if self.only(trial_id)]
 
     def _running_elsewhere(self) -> list[str]:
         mine = {trial.trial_id for trial in self.ongoing_trials.values()}

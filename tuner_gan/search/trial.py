@@ -284,7 +284,8 @@ class TrialRun:
         self, gan: GAN, fit: Callable[[GAN, ExecutionCallback], Any], recorder: ExecutionCallback
     ) -> None:
         self._recorders.append(recorder)
-        if recorder.best_score is not None:  # it goes on, and is scored as it is where nothing is left
+        # One that goes on is scored as it is where nothing is left.
+        if recorder.best_score is not None and not recorder.ended:
             recorder.out_of_epochs |= recorder.epochs_left() == 0
             recorder.out_of_time |= recorder.stop_at is not None and time.monotonic() >= recorder.stop_at
         is_over = recorder.ended or recorder.out_of_epochs or recorder.out_of_time

@@ -49,7 +49,7 @@ from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRou
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.names import ORACLES, SAMPLERS
-from tuner_gan.search.oracle import LostTrial, OptunaOracle
+from tuner_gan.search.oracle import LostTrial, MendedOracle, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
@@ -498,8 +498,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     release_trial(self.folder, record.trial_id)
         records = self.results().records
         failed = [record for record in records if record.status == FAILED]
-        # Another worker's trial that runs may come to a score yet.
-        if failed and not any(record.status in (COMPLETED, PRUNED, RUNNING) for record in records):
+        # A trial that another worker runs, or takes up, may come to a score yet.
+        hopeful = (COMPLETED, PRUNED, RUNNING) if self.worker is None else (COMPLETED, PRUNED, RUNNING, INTERRUPTED)
+        if failed and not self.worn_out and not any(record.status in hopeful for record in records):
             every = len(failed) == len(records)
             what = f"All {len(failed)} trials" if every else f"None of {len(records)} trials has a score, {len(failed)}"
             raise SearchError(f"{what} failed; the last one because: {failed[-1].message}")
@@ -819,10 +820,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         A trial that was interrupted is taken up all the same, and scored as it is when nothing is left to train it for.
         """
         self._guard.check()
-        if not self._may_begin():
-            interrupted = self._find_interrupted()
-            if interrupted is None or not (self._has_ended(interrupted) or self._goes_on(interrupted)):
-                raise _BudgetSpentError
+        may_begin = self._may_begin()
+        if isinstance(self.oracle, OptunaOracle):
+            # Where another worker is the first to take up what is left, no new trial is begun instead.
+            self.oracle.only = None if may_begin else self._can_be_scored
+        if not may_begin and not self._has_interrupted():
+            raise _BudgetSpentError
         self._check_wear()
 
     def _may_begin(self) -> bool:
@@ -831,15 +834,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         has_time = self._stop_at is None or time.monotonic() + least < self._stop_at
         return has_time and self._epochs_left() != 0
 
-    def _find_interrupted(self) -> str | None:
-        """The id of the trial that the oracle gives out next, if that is one that was interrupted."""
+    def _has_interrupted(self) -> bool:
+        """Tells whether the oracle gives out a trial next that was interrupted, and can be scored."""
         if isinstance(self.oracle, OptunaOracle):
-            return self.oracle.find_interrupted()
-        return next(reversed(self.oracle._retry_queue), None)  # KerasTuner takes from its end
+            return self.oracle.has_interrupted()
+        latest = self.oracle._retry_queue[-1:]  # KerasTuner takes from its end
+        return any(self._can_be_scored(trial_id) for trial_id in latest)
 
-    def _has_ended(self, trial_id: str) -> bool:
-        """Tells whether the oracle only is to hear how a trial ended: a process may be killed just before that."""
-        return self._finished(trial_id, {}, (COMPLETED, PRUNED, FAILED)) is not None
+    def _can_be_scored(self, trial_id: str) -> bool:
+        """Tells whether a trial that was interrupted needs no more training to have a score, or to have failed."""
+        # Of one that has ended, the oracle only is to hear how: a process may be killed just before that.
+        has_ended = self._finished(trial_id, {}, (COMPLETED, PRUNED, FAILED)) is not None
+        return has_ended or self._goes_on(trial_id)
 
     def _goes_on(self, trial_id: str) -> bool:
         """Tells whether a trial that was interrupted can be scored, because it was trained for an epoch at least."""
@@ -891,7 +897,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         except RuntimeError as error:
             if trial.status != keras_tuner.engine.trial.TrialStatus.FAILED:
                 raise
-            self.save()
+            # One of KerasTuner's own looks at all trials there ever were: with this one saved, no search could go on.
+            if isinstance(self.oracle, MendedOracle):
+                self.save()
             raise SearchError(
                 f"{self.oracle.max_consecutive_failed_trials} trials in a row failed, the last one because: "
                 f"{trial.message}; to go on all the same, raise max_failures, or max_consecutive_failed_trials of an "
