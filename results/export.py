@@ -102,7 +102,8 @@ def export_best(folder: str | Path) -> tuple[Path, list[str]]:
     of the search, too.
 
     Returns:
-        The folder, and the names of what was deleted there because it was of another generator.
+        The folder, and the names of what was deleted there because it was of another generator, or of an export that
+        is not whole.
 
     Raises:
         As `export`.
@@ -130,9 +131,10 @@ def _renew_cards(target: Path, results: SearchResults, record: TrialRecord) -> b
         if not all((target / name).is_file() for name in (files.SAMPLES, files.GENERATE)):
             return False
         judge = card.get("discriminator") if (target / files.DISCRIMINATOR).exists() else None
-        _write_cards(target, results, record, card["class_names"], artifacts, judge)
+        names = card["class_names"]
     except (OSError, KeyError, TypeError, ValueError):  # nothing is there, or it is damaged
         return False
+    _write_cards(target, results, record, names, artifacts, judge)
     return True
 
 

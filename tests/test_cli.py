@@ -119,8 +119,8 @@ def test_what_was_exported_of_another_generator_is_deleted_and_that_is_told(proj
     best = results.load(project).best
     assert cli._show_results(project, cli._console(), 0) == 0
     said = (
-        "Deleted from runs/demo/best: discriminator.keras, generator.onnx, of another generator than the best one now; "
-        "tuner-gan export writes them anew.\n"
+        "Deleted from runs/demo/best: discriminator.keras, generator.onnx, of another generator than the best one now, "
+        "or of an export that was not whole; tuner-gan export writes them anew.\n"
     )
     assert said in capsys.readouterr().out
     assert (project / "best" / files.GENERATOR).read_bytes() == (best.folder / files.GENERATOR).read_bytes()

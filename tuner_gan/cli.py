@@ -520,8 +520,8 @@ def _show_results(folder: Path, console: Console, code: int) -> int:
     exported, deleted = export_best(folder)
     if deleted:
         console.print(
-            f"Deleted from {exported}: {', '.join(deleted)}, of another generator than the best one now; tuner-gan "
-            "export writes them anew.",
+            f"Deleted from {exported}: {', '.join(deleted)}, of another generator than the best one now, or of an "
+            "export that was not whole; tuner-gan export writes them anew.",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -111,6 +112,19 @@ def test_the_end_of_a_search_keeps_what_was_exported_of_the_same_generator(proje
     assert export_best(project) == (best, sorted(others))
     assert sorted(path.name for path in best.iterdir()) == sorted(WRITTEN)
     assert "Trial 0000 of the search demo (5 trials)." in card_of(best)
+
+
+def test_a_full_disk_at_the_end_of_a_search_costs_no_export(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = export(project, formats=["saved_model"])
+    before = sorted(best.rglob("*"))
+
+    def full(path: Path, value: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_best(project)
+    assert sorted(best.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
