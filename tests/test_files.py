@@ -182,6 +182,18 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [link, pipe]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="as /dev/stdout leads to, on Linux")
+def test_a_file_that_others_write_to_keeps_what_they_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    with path.open("a") as log:
+        log.write("before, ")
+        log.flush()
+        files.write_output(Path(f"/proc/self/fd/{log.fileno()}"), "now, ")
+        log.write("after")
+    assert path.read_text() == "before, now, after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("", ".", "..", "/", str(tmp_path)):

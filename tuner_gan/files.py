@@ -164,7 +164,7 @@ def writing(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / path.name
         yield temporary
-        with temporary.open("rb") as source, path.open("wb") as target:
+        with temporary.open("rb") as source, path.open("ab") as target:
             shutil.copyfileobj(source, target)
 
 
@@ -172,7 +172,8 @@ def _place(path: Path) -> Path | None:
     """Where the file is, or will be, that `path` leads to; None for a pipe, a device or the like."""
     if path.is_dir():
         raise ProjectError(f"{path}: Is a directory.")
-    if path.exists() and not path.is_file():
+    # What /dev/stdout leads to may be a file, to which others write, too.
+    if path.exists() and (not path.is_file() or path.is_relative_to("/dev") or path.is_relative_to("/proc")):
         return None
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -415,7 +416,8 @@ def _is_project(folder: Path) -> bool:
     """Tells whether a search has been in a folder, or was interrupted there before it had written what tells so."""
     if any((folder / name).is_file() for name in (SEARCH, copy_of(Path(SEARCH)), f"{CLASSIFIER_DIR}/{CARD}")):
         return True
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(folder).as_posix() for path in found)
     return all(any(fnmatch.fnmatchcase(name, pattern) for pattern in FIRST) for name in names)
 
 

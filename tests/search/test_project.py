@@ -189,6 +189,15 @@ def test_what_may_be_of_somebody_else_is_not(names: tuple[str, ...], tmp_path: P
     assert all((tmp_path / "search" / name).is_file() for name in names)
 
 
+def test_a_folder_of_links_is_nobody_s_project(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "data").symlink_to(tmp_path / "data")
+    with pytest.raises(ProjectError, match="search is no tuner_gan project, so it is not overwritten"):
+        files.remove_project(tmp_path / "search")
+    assert (tmp_path / "search" / "data").is_symlink()
+
+
 def test_a_link_to_a_project_is_not_removed_and_neither_is_what_a_link_in_one_leads_to(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", files.SEARCH, files.STUDY)
     (tmp_path / "link").symlink_to("elsewhere")
