@@ -326,6 +326,12 @@ UNDECIDED, SURE = [-1.0, 0.0, 1.0, 2.0], [3.0, 4.0, 5.0, 6.0]
         # Midway between the targets, which are 0 and 1, or 0 and 0.6.
         *[("least_squares", 0.0, [real] * 4, [0.9] * 4, direction) for real, direction in ((0.4, -1), (0.6, 1))],
         *[("least_squares", 0.4, [real] * 4, [0.9] * 4, direction) for real, direction in ((0.2, -1), (0.4, 1))],
+        # In probabilities, of 0 and 0.6: the logit of 0.3 is -0.85.
+        *[
+            (loss, 0.4, [real] * 4, [0.9] * 4, direction)
+            for loss in ("non_saturating", "minimax")
+            for real, direction in ((-0.9, -1), (-0.8, 1))
+        ],
         # The same discriminator, whatever is added to it.
         *[
             (loss, 0.0, [one + added for one in real], [one + added for one in UNDECIDED[::-1]], direction)

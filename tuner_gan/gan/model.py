@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
+from tuner_gan.gan.architecture import SMOOTHED, GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.convolutions import ImageConvolution, Way
@@ -473,9 +474,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Augments more images when the discriminator is surer of real ones than it should be, and fewer otherwise.
 
         ADA's r_t = E[sign D(x)] says how sure it is if its loss parts real from fake images at D = 0. Least squares
-        parts them midway between its two targets. To the Wasserstein and the relativistic loss D + 9 is the same as D,
-        so the sign of one logit is arbitrary: there r_t = E[sign(D(x) - D(G(z)))] over the pairs of the batch, as in
-        R3GAN's code. It is 0 for a D that cannot tell them apart, and 1 for one that always can.
+        parts them midway between its two targets, and cross-entropy at the logit of that, where labels are smoothed.
+        To the Wasserstein and the relativistic loss D + 9 is the same as D, so the sign of one logit is arbitrary:
+        there r_t = E[sign(D(x) - D(G(z)))] over the pairs of the batch, as in R3GAN's code. It is 0 for a D that cannot
+        tell them apart, and 1 for one that always can.
 
         References:
             ADA, Karras et al. 2020, arXiv:2006.06676, section 3, equation 1.
@@ -486,6 +488,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         real, fake = (output[:, :1] for output in outputs)
         if training.loss == "least_squares":
             real = real - (1.0 - training.label_smoothing) / 2.0
+        elif training.loss in SMOOTHED:
+            real = real - math.log((1.0 - training.label_smoothing) / (1.0 + training.label_smoothing))
         elif training.loss in ("wasserstein", "relativistic"):
             real = real - fake
         overfit = ops.mean(ops.sign(real)) - ADA_TARGET
@@ -518,7 +522,8 @@ class GAN(keras.Model):  # type: ignore[misc]
                 other.
             batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
                 the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
-            epochs: passes over the images.
+            epochs: passes over the images. With fewer `steps_per_epoch` than batches, a pass goes on in the next epoch,
+                and what is left of it makes a shorter one.
             **kwargs: as in `keras.Model.fit`, without weights and validation.
 
         Returns:
@@ -547,7 +552,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             batch_size = min(batch_size, len(images) // critic_steps)
             if self._xla == "auto":
                 # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
-                each = steps_per_epoch or len(images) // (critic_steps * batch_size)
+                passes = len(images) // (critic_steps * batch_size)
+                each = min(steps_per_epoch or passes, passes)
                 self._set_xla(self._xla_pays(epochs * each, batch_size))
             x, y = self._batches(images, labels, critic_steps * batch_size), None
         if isinstance(x, tf.data.Dataset):
