@@ -244,7 +244,9 @@ def test_images_of_other_channels_are_refused(digits: DataSplits) -> None:
     layers = [keras.Input((16,)), keras.layers.Dense(192), keras.layers.Reshape((8, 8, 3))]
     network = keras.Sequential(layers)
     shapes = "(8, 8, 1), but digits has (8, 8, 3)", "(8, 8, 3), but digits has (8, 8, 1)"
+    flat = keras.Sequential(layers[:2])
     for data, images, against, said in (
+        (digits, flat, None, f"but {flat.name} has (192,): evaluate a generator of images."),
         (digits, rgb, None, f"{shapes[0]}: convert them to grey."),
         (digits, grey, rgb, f"{shapes[0]}: convert them to grey."),
         (in_rgb, grey, None, f"{shapes[1]}: convert them to RGB."),

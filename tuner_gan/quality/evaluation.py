@@ -81,7 +81,7 @@ def evaluate(
     """Gives a generator or a set of images every score, with a classifier trained on real images for the purpose.
 
     Images and those of `against` are shuffled first: a folder comes class by class, but the scores that compare pair by
-    pair take the first images, and some errors are measured over parts of them.
+    pair take the first images, and some errors are measured over parts of them. That takes a copy of them in memory.
 
     Args:
         source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
@@ -152,14 +152,14 @@ def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]
     else:
         shape = tuple(images.output_shape[1:])
     advice = []
-    if shape[2] != image_shape[2]:
+    if len(shape) == 3 and shape[2] != image_shape[2]:
         colours = "grey" if image_shape[2] == 1 else "RGB"
         is_set = isinstance(images, ImageDataset)
         advice.append(f"convert them to {colours}" if is_set else f"choose data of {shape[2]} channels")
-    if shape[:2] != image_shape[:2]:
+    if len(shape) == 3 and shape[:2] != image_shape[:2]:
         advice.append("resize them (--image-size HxW)")
-    if advice:
+    if shape != image_shape:
+        todo = " and ".join(advice) or "evaluate a generator of images"
         raise QualityError(
-            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: "
-            f"{' and '.join(advice)}."
+            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: {todo}."
         )
