@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tuner_gan.gan.architecture import SMOOTHED
-from tuner_gan.gan.losses import LOSSES, class_loss, non_saturating
+from tuner_gan.gan.losses import LOSSES, class_loss, margins, non_saturating
 
 Array = npt.NDArray[Any]
 
@@ -192,3 +192,20 @@ def test_the_class_loss_is_the_cross_entropy_of_the_right_class() -> None:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(probabilities[np.arange(32), labels]).mean()
     assert float(class_loss(tf.constant(logits, tf.float32), tf.constant(labels))) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.4])
+@pytest.mark.parametrize("name", SMOOTHED)
+def test_the_logit_of_a_discriminator_that_cannot_tell_has_no_margin(name: str, smoothing: float) -> None:
+    logits = np.linspace(-2, 2, 401)
+    losses = [_losses(np.full((1, 1), c), np.full((1, 1), c), name, label_smoothing=smoothing)[0] for c in logits]
+    best = tf.constant([[logits[np.argmin(losses)]]], tf.float32)
+    assert float(margins(name, best, best, smoothing)[0, 0]) == pytest.approx(0, abs=0.02)
+    assert float(margins(name, best + 0.1, best, smoothing)[0, 0]) == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["wasserstein", "relativistic"])
+def test_a_margin_is_the_same_where_the_loss_is_whatever_is_added(name: str) -> None:
+    real, fake = tf.constant([[1.0], [2.0]]), tf.constant([[0.5], [3.0]])
+    for added in (0.0, 9.0):
+        assert margins(name, real + added, fake + added).numpy().tolist() == [[0.5], [-1.0]]

@@ -10,6 +10,7 @@ Those with a target for real images take `label_smoothing` s in [0, 1): the disc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,26 @@ LOSSES: dict[str, Callable[..., tuple[Any, Any]]] = {
     loss.__name__: loss for loss in (non_saturating, minimax, least_squares, hinge, wasserstein, relativistic)
 }
 """What `TrainingSpec.loss` can name."""
+
+
+def margins(loss: str, real_logits: Any, fake_logits: Any, label_smoothing: float = 0.0) -> Any:
+    """How far each real image is on the side of real ones, [N, 1]: by the sign, a discriminator of that loss judges.
+
+    Most losses part real from fake images at D = 0. Least squares parts them midway between its two targets, and
+    cross-entropy at the logit of that, where labels are smoothed. To the Wasserstein and the relativistic loss D + 9 is
+    the same as D, so that the sign of one logit is arbitrary: there it is D(x) - D(G(z)), for the pairs of the batch.
+
+    Args:
+        loss: a name in `LOSSES`.
+        real_logits, fake_logits, label_smoothing: as the loss takes them.
+    """
+    if loss == "least_squares":
+        return real_logits - (1.0 - label_smoothing) / 2.0
+    if loss in ("non_saturating", "minimax"):
+        return real_logits - math.log((1.0 - label_smoothing) / (1.0 + label_smoothing))
+    if loss in ("wasserstein", "relativistic"):
+        return real_logits - fake_logits
+    return real_logits
 
 
 def class_loss(class_logits: Any, labels: Any) -> Any:

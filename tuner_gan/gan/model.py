@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ import tensorflow as tf
 from keras import ops
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.architecture import SMOOTHED, GANArchitecture, TrainingSpec
+from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
 from tuner_gan.gan.convolutions import ImageConvolution, Way
-from tuner_gan.gan.losses import LOSSES, class_loss
+from tuner_gan.gan.losses import LOSSES, class_loss, margins
 from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.normalization import FusedBatchNormalization
 from tuner_gan.gan.penalties import PENALTIES
@@ -473,11 +472,9 @@ class GAN(keras.Model):  # type: ignore[misc]
     def _adapt_augmentation(self, outputs: list[Any]) -> None:
         """Augments more images when the discriminator is surer of real ones than it should be, and fewer otherwise.
 
-        ADA's r_t = E[sign D(x)] says how sure it is if its loss parts real from fake images at D = 0. Least squares
-        parts them midway between its two targets, and cross-entropy at the logit of that, where labels are smoothed.
-        To the Wasserstein and the relativistic loss D + 9 is the same as D, so the sign of one logit is arbitrary:
-        there r_t = E[sign(D(x) - D(G(z)))] over the pairs of the batch, as in R3GAN's code. It is 0 for a D that cannot
-        tell them apart, and 1 for one that always can.
+        ADA's r_t = E[sign D(x)] says how sure it is: 0 for a D that cannot tell real from fake images, 1 for one that
+        always can. That is so if its loss parts them at D = 0; otherwise `losses.margins` takes the place of D, for
+        relativistic logits as in R3GAN's code.
 
         References:
             ADA, Karras et al. 2020, arXiv:2006.06676, section 3, equation 1.
@@ -486,13 +483,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             return
         training = self.architecture.training
         real, fake = (output[:, :1] for output in outputs)
-        if training.loss == "least_squares":
-            real = real - (1.0 - training.label_smoothing) / 2.0
-        elif training.loss in SMOOTHED:
-            real = real - math.log((1.0 - training.label_smoothing) / (1.0 + training.label_smoothing))
-        elif training.loss in ("wasserstein", "relativistic"):
-            real = real - fake
-        overfit = ops.mean(ops.sign(real)) - ADA_TARGET
+        overfit = ops.mean(ops.sign(margins(training.loss, real, fake, training.label_smoothing))) - ADA_TARGET
         change = ops.sign(overfit) * ops.cast(ops.shape(real)[0], "float32") / ADA_IMAGES
         self.augmentation_share.assign(ops.clip(self.augmentation_share + change, 0.0, 1.0))
 
