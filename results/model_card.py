@@ -9,7 +9,7 @@ from tuner_gan import files
 from tuner_gan.known_datasets import LICENCES
 from tuner_gan.results.checks import find_part
 from tuner_gan.results.loading import loading_code
-from tuner_gan.results.records import FINALIST, FLAG_MEANINGS, ExecutionRecord, TrialRecord
+from tuner_gan.results.records import FLAG_MEANINGS, ExecutionRecord, TrialRecord
 
 if TYPE_CHECKING:
     from tuner_gan.results.formats import Artifact
@@ -248,8 +248,8 @@ def _scores(record: TrialRecord, floor: dict[str, Any]) -> list[str]:
 def _spread(record: TrialRecord, objective: str) -> list[str]:
     best, count = _best_execution(record), record.trainings
     again = ""
-    if record.origin == FINALIST:
-        repeated = _cell(record.trial_id.removeprefix(files.FINALIST_PREFIX))
+    if record.repeats is not None:
+        repeated = _cell(record.repeats)
         again = f"A finalist: it repeats trial {repeated}, with seeds that had no part in choosing that trial. "
     if best is None or count < 2 or record.score_std is None:
         one = "One training from one seed: another seed typically moves the score by a tenth of its value."

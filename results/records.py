@@ -178,6 +178,11 @@ class TrialRecord:
     classes: tuple[ClassRecord, ...] = ()
 
     @property
+    def repeats(self) -> str | None:
+        """The id of the trial that a finalist trains again; None of any other."""
+        return self.trial_id.removeprefix(files.FINALIST_PREFIX) if self.origin == FINALIST else None
+
+    @property
     def trainings(self) -> int:
         """How many trainings its scores are means of."""
         return sum(run.score is not None for run in self.executions)

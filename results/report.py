@@ -22,7 +22,7 @@ from tuner_gan.results import plots
 from tuner_gan.results.checks import find_part
 from tuner_gan.results.display import short
 from tuner_gan.results.loading import loading_code
-from tuner_gan.results.records import COMPLETED, FINALIST, FLAG_MEANINGS, RUNNING, TrialRecord
+from tuner_gan.results.records import COMPLETED, FLAG_MEANINGS, RUNNING, TrialRecord
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -191,20 +191,19 @@ def _against_tutorials(results: SearchResults) -> str:
     best, direction = results.best, results.project.direction
     scores = {record.trial_id: record.score for record in results.records}
     tutorials = {r.trial_id: r.score for r in results.records if r.origin == "baseline" and r.score is not None}
-    repeats = best.origin == FINALIST
-    first = best.trial_id.removeprefix(files.FINALIST_PREFIX) if repeats else best.trial_id
+    first = best.repeats or best.trial_id
     score = scores.get(first)
     if score is None or not tutorials:
         return ""
     if first in tutorials:
-        said = f"It repeats {first}, one of the tutorials" if repeats else "It is one of the tutorials"
+        said = f"It repeats {first}, one of the tutorials" if best.repeats else "It is one of the tutorials"
         return f". {said}: no trial of the search is ranked above it"
     better = min(tutorials.values()) if direction == "min" else max(tutorials.values())
     compared = f"; the better of the tutorials has {better:.4g}"
     if direction == "min" and 0 < score < better:
         closer = f"{better / score:.1f} times closer to the real images"
         compared = f", {closer} than the better of the tutorials ({better:.4g})"
-    return f". Trial {first}, which it repeats, has {score:.4g}{compared}" if repeats else compared
+    return f". Trial {first}, which it repeats, has {score:.4g}{compared}" if best.repeats else compared
 
 
 def _name(results: SearchResults) -> str:

@@ -1101,8 +1101,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         trial = self.oracle.trials.get(record.trial_id)
         if trial is not None:
             build, fit = self._recipe(trial.hyperparameters)
-        elif record.origin == FINALIST:
-            build, fit = repeat(self.hypermodel, results.trial(record.trial_id.removeprefix(files.FINALIST_PREFIX)))
+        elif record.repeats is not None:
+            build, fit = repeat(self.hypermodel, results.trial(record.repeats))
         else:  # a baseline
             build, fit = functools.partial(build_recorded, self.folder, record), GAN.fit
         return rerun(self.folder, record.trial_id, images, labels, self.quality, self._in_scope(build), fit)
