@@ -151,15 +151,19 @@ def _check(images: keras.Model | ImageDataset, image_shape: tuple[int, int, int]
         shape = images.image_shape
     else:
         shape = tuple(images.output_shape[1:])
+    if shape == image_shape:
+        return
     advice = []
-    if len(shape) == 3 and shape[2] != image_shape[2]:
-        colours = "grey" if image_shape[2] == 1 else "RGB"
-        is_set = isinstance(images, ImageDataset)
-        advice.append(f"convert them to {colours}" if is_set else f"choose data of {shape[2]} channels")
-    if len(shape) == 3 and shape[:2] != image_shape[:2]:
-        advice.append("resize them (--image-size HxW)")
-    if shape != image_shape:
-        todo = " and ".join(advice) or "evaluate a generator of images"
-        raise QualityError(
-            f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: {todo}."
-        )
+    if len(shape) != 3:
+        advice.append("evaluate a generator of images")
+    else:
+        if shape[2] != image_shape[2]:
+            colours = "grey" if image_shape[2] == 1 else "RGB"
+            is_set = isinstance(images, ImageDataset)
+            advice.append(f"convert them to {colours}" if is_set else f"choose data of {shape[2]} channels")
+        if shape[:2] != image_shape[:2]:
+            advice.append("resize them (--image-size HxW)")
+    raise QualityError(
+        f"all images must have the shape of the data, {image_shape}, but {images.name} has {shape}: "
+        f"{' and '.join(advice)}."
+    )
