@@ -198,7 +198,7 @@ def _names(folder: Path, count: int) -> Iterator[list[str]]:
             path = folder / files.WORKERS_DIR / f"{host}-{number}{files.LOCK}"
             if path.exists() and files.is_locked(path):  # by a worker whose parent is no more
                 continue
-            with contextlib.suppress(filelock.Timeout):
+            with contextlib.suppress(filelock.Timeout):  # another command has given it
                 held.enter_context(filelock.FileLock(path.with_suffix(files.NAME_LOCK), timeout=0))
                 names.append(path.stem)
             if len(names) == count:
