@@ -283,5 +283,5 @@ def test_it_is_left_out_where_it_takes_too_much_of_the_time(cas_s: float, teache
     tuner.search(labelled(), epochs=1, max_time=30)  # a tenth are 3 s, of which the second opinion takes 1.5
     assert bool(quality.taught) == teaches
     expected = 30 - 1.5 - (cas_s if teaches else 0)
-    assert tuner._stop_at is not None
-    assert tuner._stop_at - tuner._started == pytest.approx(expected, abs=0.01)
+    assert tuner._budget.stop_at is not None
+    assert tuner._budget.stop_at - tuner._budget.started == pytest.approx(expected, abs=0.01)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import statistics
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.results.records import ExecutionRecord, TrialRecord
 from tuner_gan.search import tuner as tuner_module
+from tuner_gan.search.budget import Budget
 from tuner_gan.search.finalists import FinalRound, Questions, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.storage import release_trial, take_trial
@@ -304,7 +304,7 @@ def test_an_unfinished_finalist_lets_no_trial_begin(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
     tuner.oracle.create_trial("somebody who is killed")
     tuner.oracle.release()
-    tuner._stop_at, tuner._max_trial_time = time.monotonic() + 100, 1000.0
+    tuner._budget = Budget(tuner.folder, max_time=100, max_trial_time=1000.0)
     for trial, begins in (("final_0", False), ("0", True)):
         folder = files.trial_dir(tuner.folder, trial)
         folder.mkdir(exist_ok=True)

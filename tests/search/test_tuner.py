@@ -359,8 +359,8 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_trials": 0}, "max_trials must be an integer from 1, but got 0"),
-        ({"max_trials": True}, "max_trials must be an integer from 1, but got True"),
+        ({"max_trials": 0}, "max_trials must be an integer from 1 or None, but got 0"),
+        ({"max_trials": True}, "max_trials must be an integer from 1 or None, but got True"),
         ({"max_epochs": 0}, "max_epochs must be an integer from 1, but got 0"),
         ({"executions_per_trial": 1.5}, "executions_per_trial must be an integer from 1, but got 1.5"),
         ({"seed": -1}, "seed must be an integer from 0, but got -1"),
@@ -369,9 +369,9 @@ def test_a_build_that_gives_something_else(tmp_path: Path) -> None:
         ({"finalists": None}, "finalists must be an integer from 0, but got None"),
         ({"finalists": 1.0}, "finalists must be an integer from 0, but got 1.0"),
         ({"finalist_seeds": 0}, "finalist_seeds must be an integer from 1, but got 0"),
-        ({"max_model_size": -5}, "max_model_size must be an integer from 1, but got -5"),
-        ({"max_failures": 0}, "max_failures must be an integer from 1, but got 0"),
-        ({"max_failures": "3"}, "max_failures must be an integer from 1, but got '3'"),
+        ({"max_model_size": -5}, "max_model_size must be an integer from 1 or None, but got -5"),
+        ({"max_failures": 0}, "max_failures must be an integer from 1 or None, but got 0"),
+        ({"max_failures": "3"}, "max_failures must be an integer from 1 or None, but got '3'"),
         ({"baselines": "some"}, "baselines must be 'all' or 'none', but got 'some'"),
         (
             {"oracle": "grid", "enqueue": [{"generator_depth": 2}]},

@@ -27,8 +27,6 @@ from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import COMPLETED, FINALIST, TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
 
-FINALISTS_SHARE = 0.5
-"""Share of a search's time that is kept for its finalists."""
 QUESTIONS_SHARE = 0.1
 """Share of a search's time that the second opinion on them may take; where it takes more, it is left out."""
 SECONDS_A_FINALIST = 1.5

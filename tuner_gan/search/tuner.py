@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import hashlib
 import io
 import json
-import math
 import os
-import re
 import sys
 import time
 import warnings
@@ -27,7 +24,6 @@ from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, require
 from tuner_gan.gan.model import GAN
-from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import pick_images, save_grid
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
@@ -37,19 +33,29 @@ from tuner_gan.results.records import (
     FAILED,
     FINALIST,
     INTERRUPTED,
-    METRIC,
     PRUNED,
     RUNNING,
     TrialRecord,
-    read_history,
     write_record,
 )
-from tuner_gan.search.callbacks import ExecutionCallback, count_epochs, fatal_when_unwritable, first_rung, is_rung
-from tuner_gan.search.finalists import FINALISTS_SHARE, WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
+from tuner_gan.search.arguments import (
+    check_callbacks,
+    check_count,
+    check_images,
+    check_objective,
+    check_pair,
+    check_seconds,
+    check_worker,
+    find_labels,
+)
+from tuner_gan.search.budget import Budget, until
+from tuner_gan.search.callbacks import ExecutionCallback, fatal_when_unwritable, first_rung
+from tuner_gan.search.finalists import WORTH_STARTING, FinalRound, ask, finalist_id, make_gan, repeat
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.interrupts import InterruptGuard
+from tuner_gan.search.mending import mend_records, mend_study
 from tuner_gan.search.names import ORACLES, SAMPLERS
-from tuner_gan.search.oracle import LostTrial, MendedOracle, OptunaOracle
+from tuner_gan.search.oracle import MendedOracle, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
@@ -57,6 +63,7 @@ from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, remove_search, take_trial
 from tuner_gan.search.tensorboard import TensorBoardLog
 from tuner_gan.search.trial import TrialRun, load_gan
+from tuner_gan.search.wear import Wear
 from tuner_gan.search_spaces.base import active_values, declare, fill_point
 from tuner_gan.search_spaces.literature import literature
 from tuner_gan.search_spaces.presets import PRESETS, preset
@@ -66,9 +73,6 @@ if TYPE_CHECKING:
 
 ORACLE = "oracle.json"
 """KerasTuner's own state of the oracle."""
-TRIALS_A_WORKER = 50
-BYTES_A_WORKER = 2**30
-"""Trials and growth after which a worker leaves its place to a new process."""
 SECONDS_BETWEEN_LOOKS = 0.5
 """At what other workers do."""
 SECONDS_TO_NOTE = 5.0
@@ -163,41 +167,26 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         tensorboard: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> None:
-        if not isinstance(hypermodel, GANHyperModel):
-            raise ConfigError(f"hypermodel must be a GANHyperModel, but got {hypermodel!r}.")
-        if hypermodel.image_shape != tuple(quality.image_shape):
-            raise ConfigError(
-                f"hypermodel and quality must be for the same images, but got shapes {hypermodel.image_shape} and "
-                f"{tuple(quality.image_shape)}."
-            )
-        _check_classes(hypermodel, quality)
-        for name, value, least in (
-            ("max_trials", max_trials, 1),
-            ("max_epochs", max_epochs, 1),
-            ("max_failures", max_failures, 1),
-            ("executions_per_trial", executions_per_trial, 1),
-            ("seed", seed, 0),
-            ("finalists", finalists, 0),
-            ("finalist_seeds", finalist_seeds, 1),
-            ("max_model_size", max_model_size, 1),
-        ):
-            if not (value is None and name in ("max_trials", "max_failures", "max_model_size")) and (
-                not isinstance(value, int) or isinstance(value, bool) or value < least
-            ):
-                raise ConfigError(f"{name} must be an integer from {least}, but got {value!r}.")
+        check_pair(hypermodel, quality)
+        check_count("max_trials", max_trials, optional=True)
+        check_count("max_epochs", max_epochs)
+        check_count("max_failures", max_failures, optional=True)
+        check_count("executions_per_trial", executions_per_trial)
+        check_count("seed", seed, least=0)
+        check_count("finalists", finalists, least=0)
+        check_count("finalist_seeds", finalist_seeds)
+        check_count("max_model_size", max_model_size, optional=True)
         if baselines not in ("all", "none"):
             raise ConfigError(f"baselines must be 'all' or 'none', but got {baselines!r}.")
         if oracle in ORACLES and oracle not in SAMPLERS and (enqueue or storage):
             raise ConfigError(
                 f"enqueue and storage are for Optuna's samplers ({', '.join(SAMPLERS)}), not for {oracle!r}."
             )
-        if worker is not None and (overwrite or not _is_name(worker)):
-            reason = "overwrite would delete what others do" if overwrite else "it must be letters, digits, -, . and _"
-            raise ConfigError(f"worker={worker!r} cannot be: {reason}.")
+        if worker is not None:
+            check_worker(worker, overwrite)
         self.worker = worker
         self.worn_out = False
-        self._begun = 0  # trials
-        self._memory_after_first = 0
+        self._wear = Wear()
         self.quality = quality
         self.seed = seed
         self.baselines = baselines
@@ -209,11 +198,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             require("tensorboard", "Writing for TensorBoard", "tensorboard")
         self._guard = InterruptGuard()
         self._gan: GAN | None = None  # of the latest training
-        self._deadline: float | None = None  # of the whole search
-        self._stop_at: float | None = None  # of the trials, then of the finalists' trainings
-        self._max_trial_time: float | None = None
-        self._max_total_epochs: int | None = None
-        self._trial_epochs: int | None = None  # of them, those that are not kept for finalists
         if isinstance(oracle, str):
             space = declare(hypermodel.search_space)
             oracle = make_oracle(
@@ -236,10 +220,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         else:
             enqueue = ()
         self._points = [{name: np.asarray(value).item() for name, value in point.items()} for point in enqueue]
-        _check_objective(oracle, quality)
+        check_objective(oracle, quality)
         if worker is not None and not isinstance(oracle, OptunaOracle):
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
+        self._budget = Budget(self.folder)
         self._setup_lock = files.setup_lock(self.folder)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
@@ -366,57 +351,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     f"(results can still be read): {CONTINUED}."
                 ) from error
 
-    def _mend_study(self, oracle: OptunaOracle) -> None:
-        """Goes on from the study; trials that it has lost, or all of a damaged one, come back from their records."""
-        reason = ""
-        try:
-            oracle.reload()
-        except StudyDamagedError as error:
-            if oracle.storage is not None:
-                raise
-            reason = f"{error} "
-            oracle.close()
-            for suffix in ("", "-wal", "-shm"):
-                path = self.folder / (files.STUDY + suffix)
-                if path.exists():
-                    path.replace(path.with_name(f"damaged-{path.name}"))
-            oracle.reload()
-        # A folder without a record is of a trial that did not begin.
-        begun = files.trial_files(self.folder, files.RECORD)
-        names = [path.parent.name.removeprefix(files.TRIAL_PREFIX) for path in begun]
-        lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
-        where = files.STUDY if oracle.storage is None else "the storage"
-        if lost:
-            reason += f"Trials from {lost[0]} on are not in {where} any more and come back from their records."
-        if reason:
-            warnings.warn(reason.strip(), UserWarning, stacklevel=2)
-        if lost:
-            records = {int(one.trial_id): one for one in self.results().records if one.trial_id.isdecimal()}
-            oracle.restore([self._lost_trial(number, records.get(number), oracle.pruner) for number in lost])
-
-    def _lost_trial(self, number: int, record: TrialRecord | None, pruner: str) -> LostTrial:
-        """What a record tells a study that has lost the trial; without a record, it failed."""
-        if record is None:
-            return LostTrial(str(number), "FAIL", {}, message="its record is lost")
-        states = {COMPLETED: "COMPLETE", PRUNED: "PRUNED", RUNNING: "RUNNING", INTERRUPTED: "RUNNING"}
-        best = min if self.quality.direction == "min" else max
-        planned = record.planned_epochs or sys.maxsize
-        curve: dict[int, float] = {}
-        for row in read_history(record):
-            score, epoch = row.get(METRIC + self.quality.objective), int(row["epoch"] or 0)
-            if row["execution"] == 0 and score is not None and epoch < planned and is_rung(epoch, planned):
-                curve[epoch] = best([score, *curve.values()])
-        if pruner == "wilcoxon":
-            curve = {one.execution: one.score for one in record.executions if one.finished and one.score is not None}
-        return LostTrial(
-            record.trial_id,
-            states.get(record.status, "FAIL"),
-            record.hyperparameters,
-            record.score,
-            curve,
-            record.message,
-        )
-
     # Search.
 
     def search(
@@ -462,24 +396,34 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 message says why.
         """
         images = x.images if isinstance(x, ImageDataset) else x
-        self._check_search(images, epochs, max_time, max_total_epochs, max_trial_time, callbacks)
-        labels = self._find_labels(x, y)
+        check_images(images, self.hypermodel.image_shape)
+        check_count("epochs", epochs)
+        check_count("max_total_epochs", max_total_epochs, optional=True)
+        check_seconds("max_time", max_time)
+        check_seconds("max_trial_time", max_trial_time)
+        for name, value in (("max_time", max_time), ("max_total_epochs", max_total_epochs)):
+            if value is not None and self._is_shared():
+                raise ConfigError(
+                    f"{name} cannot be kept by KerasTuner's chief and workers, whose oracle ends the search: "
+                    "limit max_trials and max_trial_time instead."
+                )
+        check_callbacks(callbacks)
+        labels = find_labels(x, y, self.hypermodel, self.quality)
         data = (images,) if labels is None else (images, labels)
-        self._max_trial_time = max_trial_time
         if self._is_worker():
+            self._budget = Budget(self.folder, max_trial_time=max_trial_time)
             with plain_errors(), self._guard:
                 super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
         with self._lock(), plain_errors():
             with self._guard:
-                self._begin(data, epochs, max_time, max_total_epochs, spent)
+                self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent)
                 finalists: list[tuple[TrialRecord, frozenset[str]]] = []
                 try:
                     with contextlib.suppress(_BudgetSpentError):
                         self._run_baselines(data, epochs, callbacks, verbose)
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
-                    self._trial_epochs = None
                     if not self.worn_out:
                         finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
                 finally:
@@ -510,84 +454,22 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return files.search_lock(self.folder)
         return files.worker_lock(self.folder, self.worker)
 
-    def _check_search(
-        self, images: Any, epochs: Any, max_time: Any, max_total_epochs: Any, max_trial_time: Any, callbacks: Any
-    ) -> None:
-        shape = self.hypermodel.image_shape
-        if (
-            not isinstance(images, np.ndarray)
-            or images.dtype != np.uint8
-            or images.shape[1:] != shape
-            or len(images) == 0
-        ):
-            got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise ConfigError(
-                f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}: "
-                "datasets.from_arrays(images).images makes such of others."
-            )
-        if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-            raise ConfigError(f"epochs must be an integer from 1, but got {epochs!r}.")
-        if max_total_epochs is not None and not (type(max_total_epochs) is int and max_total_epochs > 0):
-            raise ConfigError(f"max_total_epochs must be an integer from 1 or None, but got {max_total_epochs!r}.")
-        for name, value in (("max_time", max_time), ("max_trial_time", max_trial_time)):
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not (is_number and value > 0 and math.isfinite(value)):
-                raise ConfigError(f"{name} must be a positive number of seconds or None, but got {value!r}.")
-        for name, value in (("max_time", max_time), ("max_total_epochs", max_total_epochs)):
-            if value is not None and self._is_shared():
-                raise ConfigError(
-                    f"{name} cannot be kept by KerasTuner's chief and workers, whose oracle ends the search: "
-                    "limit max_trials and max_trial_time instead."
-                )
-        try:
-            copies = copy.deepcopy(list(callbacks))
-        except Exception as error:
-            raise ConfigError(
-                "callbacks must be a list of Keras callbacks that copy.deepcopy can copy for each execution, but got "
-                f"{callbacks!r}: {error}."
-            ) from error
-        for callback in copies:
-            if not isinstance(callback, keras.callbacks.Callback):
-                raise ConfigError(f"callbacks must be Keras callbacks, but one of them is {callback!r}.")
-
-    def _find_labels(self, x: ImageDataset | np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
-        """The labels of the training images, where the GANs are conditional.
-
-        Raises:
-            ConfigError: they are missing or do not fit, or there are some and must not be.
-        """
-        classes = self.hypermodel.classes
-        if y is not None and (isinstance(x, ImageDataset) or not classes):
-            reason = "x has labels of its own" if isinstance(x, ImageDataset) else "the GANs have no classes"
-            raise ConfigError(f"y must be None, because {reason}, but got {type(y).__name__}.")
-        if not classes:
-            return None
-        if isinstance(x, ImageDataset):
-            if x.labels is None or x.class_names != self.quality.class_names:
-                raise ConfigError(
-                    f"Expected training images labelled with the {classes} classes that quality knows, but got "
-                    f"{f'{len(x.class_names)} others' if x.class_names else 'none'}: pass a split of the same data."
-                )
-            return x.labels
-        if y is None:
-            raise ConfigError("Expected labels of the training images, y, because the GANs are conditional.")
-        return check_class_indices(y, len(x), classes)
-
     def _begin(
         self,
         training: tuple[np.ndarray, ...],
         epochs: int,
         max_time: float | None,
         max_total_epochs: int | None,
+        max_trial_time: float | None,
         spent: float,
     ) -> None:
         # Another process may have searched here since this tuner was made.
         with self._setup():
-            self._mend_records()
+            mend_records(self.folder)
             self._search = self._open_project(self.hypermodel, self.oracle)
             if isinstance(self.oracle, OptunaOracle):
                 with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
-                    self._mend_study(self.oracle)
+                    mend_study(self.folder, self.oracle, self.quality)
             else:
                 self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
@@ -602,7 +484,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "max_trials": self.oracle.max_trials,
             "max_time": max_time,
             "max_total_epochs": max_total_epochs,
-            "max_trial_time": self._max_trial_time,
+            "max_trial_time": max_trial_time,
             "max_failures": None if most_failures == sys.maxsize else most_failures,
             "max_model_size": self.max_model_size,
             "pruner": self.oracle.pruner if isinstance(self.oracle, OptunaOracle) else None,
@@ -626,25 +508,19 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if not (self.folder / files.REAL).exists():
             with fatal_when_unwritable():
                 save_grid(pick_images(*training), self.folder / files.REAL)
-        self._started = time.monotonic() - spent
-        # Workers begin at any time, and each is told what went before.
-        self._elapsed_before = float(self._search["elapsed_s"]) if self.worker is None else 0.0
-        self._deadline = None if max_time is None else self._started + max_time - self._elapsed_before
-        self._stop_at = self._deadline
-        if self._deadline is not None and max_time is not None and self._has_finalists():
-            self._stop_at = self._deadline - FINALISTS_SHARE * max_time
-        self._max_total_epochs, self._trial_epochs = max_total_epochs, None
-        if max_total_epochs is not None and self._has_finalists():
-            self._trial_epochs = max(1, round((1 - FINALISTS_SHARE) * max_total_epochs))
+        if self.worker is None:  # workers begin at any time, and each is told what went before
+            spent += float(self._search["elapsed_s"])
+        self._budget = Budget(
+            self.folder,
+            max_time=max_time,
+            max_total_epochs=max_total_epochs,
+            max_trial_time=max_trial_time,
+            spent=spent,
+            has_finalists=self._has_finalists(),
+        )
         if isinstance(self.oracle, OptunaOracle):
             self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
-
-    def _mend_records(self) -> None:
-        """Puts copies in the place of damaged records; what has none is told when it is needed."""
-        for path in files.trial_files(self.folder, files.RECORD):
-            with contextlib.suppress(ProjectError):
-                files.mend(path)
 
     def _note_elapsed(self) -> None:
         if not self._is_worker() and time.monotonic() - self._noted >= SECONDS_TO_NOTE:
@@ -653,7 +529,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _write_elapsed(self) -> None:
         self._noted = time.monotonic()
-        elapsed = round(self._elapsed_before + time.monotonic() - self._started, 3)
+        elapsed = round(self._noted - self._budget.started, 3)
         self._write_search(lambda search: search.update(elapsed_s=max(search["elapsed_s"], elapsed)))
 
     def _run_baselines(self, data: tuple[np.ndarray, ...], epochs: int, callbacks: Any, verbose: int) -> None:
@@ -662,7 +538,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         for name in PRESETS:
             self._guard.check()
-            if not (self._may_begin() or self._goes_on(name)):
+            if not (self._budget.may_begin() or self._goes_on(name)):
                 continue  # the other one may go on
             self._check_wear()
             if not self._take(name):
@@ -709,7 +585,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if not files.is_of_finalist(path)
         ):
             self._guard.check()
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self._budget.is_over():
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -736,25 +612,25 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             epochs=epochs,
             conditional=self.hypermodel.classes > 0,
             max_time=max_time,
-            max_trial_time=self._max_trial_time,
+            max_trial_time=self._budget.max_trial_time,
             workers=max(1, files.count_workers(self.folder)),
         )
         with self._setup():
             trials = self._choose_finalists(final)
         questions = final.questions(len(trials))
-        if self._deadline is not None:
-            self._stop_at = self._deadline - questions.seconds
+        budget = self._budget
+        budget.turn_to_finalists(questions.seconds)
         waiting = [trial for trial in trials if not self._is_trained(final, trial)]
-        self._max_trial_time = final.limit(waiting, _until(self._stop_at))
+        budget.max_trial_time = final.limit(waiting, until(budget.stop_at))
         # Those that were interrupted come first: what they have is scored, whatever there is left to train.
         for trial in sorted(waiting, key=lambda trial: not self._goes_on(finalist_id(trial))):
             self._guard.check()
             trial_id = finalist_id(trial)
-            left = _until(self._stop_at)
+            left = until(budget.stop_at)
             least = WORTH_STARTING * final.training_s(trial)
             # With the time of less than one training, each worker trains one trial for as long as there is.
             to_begin = 0.0 if trials.index(trial) < final.workers else least
-            is_spent = self._epochs_left() == 0 or (left is not None and left <= to_begin)
+            is_spent = budget.epochs_left() == 0 or (left is not None and left <= to_begin)
             if is_spent and not self._goes_on(trial_id):
                 break
             build, fit = repeat(self.hypermodel, trial)
@@ -792,7 +668,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         stored = self._search.get(files.FINALISTS)
         if isinstance(stored, list) and all(trial_id in completed for trial_id in stored):
             return [completed[trial_id] for trial_id in stored]
-        trials = final.choose(ranked, functools.partial(self._is_trained, final), _until(self._deadline))
+        trials = final.choose(ranked, functools.partial(self._is_trained, final), until(self._budget.deadline))
         chosen = [trial.trial_id for trial in trials]
         self._write_search(lambda search: search.update({files.FINALISTS: chosen}))
         return trials
@@ -803,7 +679,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if record is None:
             return False
         enough = record.status == FAILED or len(record.executions) >= self.finalist_seeds
-        return enough or not final.fits([trial], 1, _until(self._deadline))
+        return enough or not final.fits([trial], 1, until(self._budget.deadline))
 
     def _forget_finalists(self) -> None:
         """Lets finalists be chosen anew, because a trial begins that may be better."""
@@ -820,19 +696,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         A trial that was interrupted is taken up all the same, and scored as it is when nothing is left to train it for.
         """
         self._guard.check()
-        may_begin = self._may_begin()
+        may_begin = self._budget.may_begin()
         if isinstance(self.oracle, OptunaOracle):
             # Where another worker is the first to take up what is left, no new trial is begun instead.
             self.oracle.only = None if may_begin else self._can_be_scored
         if not may_begin and not self._has_interrupted():
             raise _BudgetSpentError
         self._check_wear()
-
-    def _may_begin(self) -> bool:
-        """Tells whether there are epochs, and enough time, for another trial."""
-        least = WORTH_STARTING * (self._max_trial_time or 0.0)
-        has_time = self._stop_at is None or time.monotonic() + least < self._stop_at
-        return has_time and self._epochs_left() != 0
 
     def _has_interrupted(self) -> bool:
         """Tells whether the oracle gives out a trial next that was interrupted, and can be scored."""
@@ -849,29 +719,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _goes_on(self, trial_id: str) -> bool:
         """Tells whether a trial that was interrupted can be scored, because it was trained for an epoch at least."""
-        has_time = self._deadline is None or time.monotonic() < self._deadline
-        return has_time and (self._trial_folder(trial_id) / files.CHECKPOINT).exists()
+        return not self._budget.is_over() and (self._trial_folder(trial_id) / files.CHECKPOINT).exists()
 
     def _check_wear(self) -> None:
-        if self.worker is not None and self._is_worn_out():
+        if self.worker is not None and self._wear.is_worn_out():
             self.worn_out = True
             raise _BudgetSpentError
-
-    def _is_worn_out(self) -> bool:
-        """Tells whether another process should go on: TensorFlow keeps some megabytes of every trial."""
-        grown = self._begun > 0 and _memory() - self._memory_after_first > BYTES_A_WORKER
-        return self._begun >= TRIALS_A_WORKER or grown
-
-    def _epochs_left(self) -> int | None:
-        """What is left of the epochs of all trials, or of those that are no finalists; None without a limit."""
-        if self._max_total_epochs is None:
-            return None
-        trained = {path: count_epochs(path) for path in files.trial_files(self.folder, files.HISTORY)}
-        left = self._max_total_epochs - sum(trained.values())
-        if self._trial_epochs is not None:
-            of_others = (epochs for path, epochs in trained.items() if not files.is_of_finalist(path))
-            left = min(left, self._trial_epochs - sum(of_others))
-        return max(0, left)
 
     def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
         """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback."""
@@ -1010,7 +863,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         executions: int | None = None,
         least_s: float = 0.0,
     ) -> TrialRecord:
-        self._begun += 1
+        self._wear.begin_trial()
         run = TrialRun(record, self.quality, epochs, hyperparameters, self._gan, report)
         seeds = [
             self._execution_seed(record.trial_id, index) for index in range(executions or self.executions_per_trial)
@@ -1033,15 +886,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 ),
                 seeds,
                 max_model_size=self.max_model_size,
-                stop_at=self._stop_at,
-                max_time=self._max_trial_time,
-                epochs_left=self._epochs_left,
+                stop_at=self._budget.stop_at,
+                max_time=self._budget.max_trial_time,
+                epochs_left=self._budget.epochs_left,
                 least_s=least_s,
             )
         finally:
             self._gan = run.gan
-            if self._begun == 1:  # what TensorFlow and the images take once would not be less in another process
-                self._memory_after_first = _memory()
+            self._wear.end_trial()
 
     def _in_scope(self, build: Callable[[], GAN]) -> Callable[[], GAN]:
         def build_in_scope() -> GAN:
@@ -1095,7 +947,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: the trial failed this time.
         """
         images = x.images if isinstance(x, ImageDataset) else x
-        labels = self._find_labels(x, y)
+        labels = find_labels(x, y, self.hypermodel, self.quality)
         results = self.results()
         record = results.trial(trial_id)
         trial = self.oracle.trials.get(record.trial_id)
@@ -1141,55 +993,3 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         from tuner_gan.results.export import export
 
         return export(self.folder, trial_id, directory, formats=formats, discriminator=discriminator)
-
-
-def _until(moment: float | None) -> float | None:
-    """Seconds from now to a moment of the monotonic clock."""
-    return None if moment is None else moment - time.monotonic()
-
-
-def _memory() -> int:
-    """Returns the bytes that this process has for itself; 0 where the system does not tell.
-
-    Mapped images are not in it on Linux. Elsewhere it is the most that the process has had, with them.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = re.search(r"^RssAnon:\s+(\d+) kB$", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-        if found:
-            return 1024 * int(found[1])
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _is_name(worker: object) -> bool:
-    """Tells whether a worker's name can be that of a file."""
-    return isinstance(worker, str) and re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*", worker) is not None
-
-
-def _check_classes(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
-    """Refuses classes that the evaluator does not know."""
-    if hypermodel.classes and hypermodel.classes != len(quality.class_names):
-        known = f"knows {len(quality.class_names)}" if quality.class_names else "was made of images without labels"
-        raise ConfigError(
-            f"hypermodel and quality must be for the same classes, but hypermodel has {hypermodel.classes} and quality "
-            f"{known}."
-        )
-
-
-def _check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
-    if not isinstance(oracle, keras_tuner.Oracle):
-        raise ConfigError(f"oracle must be a name or a keras_tuner.Oracle, but got {oracle!r}.")
-    objective = oracle.objective
-    name, direction = getattr(objective, "name", None), getattr(objective, "direction", None)
-    # "default_objective" is KerasTuner's name for an oracle without one: it minimises what a trial returns.
-    if direction != quality.direction or name not in (quality.objective, "default_objective"):
-        raise ConfigError(
-            f"The oracle must have the objective {quality.objective!r} with direction {quality.direction!r}, but it "
-            f"has {name!r} with {direction!r}: pass objective=keras_tuner.Objective({quality.objective!r}, "
-            f"{quality.direction!r})."
-        )

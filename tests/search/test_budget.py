@@ -1,0 +1,88 @@
+"""What a search may spend, and what it keeps for finalists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tuner_gan import files
+from tuner_gan.search.budget import Budget, until
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def trained(folder: Path, trial_id: str, epochs: int) -> None:
+    """Writes the history of a trial of so many epochs."""
+    path = files.trial_dir(folder, trial_id) / files.HISTORY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"0,{epoch}\n" for epoch in range(1, epochs + 1))
+    path.write_text(f"execution,epoch\n{rows}", encoding="utf-8")
+
+
+def test_nothing_is_limited_unless_asked(tmp_path: Path) -> None:
+    budget = Budget(tmp_path)
+    trained(tmp_path, "0", 10_000)
+    budget.turn_to_finalists(5.0)
+    assert budget.may_begin()
+    assert not budget.is_over()
+    assert budget.epochs_left() is None
+    assert until(budget.deadline) is until(budget.stop_at) is budget.max_trial_time is None
+
+
+def test_half_of_the_time_is_kept_for_finalists(tmp_path: Path, clock: list[float]) -> None:
+    budget = Budget(tmp_path, max_time=100.0, spent=30.0, has_finalists=True)
+    assert (until(budget.stop_at), until(budget.deadline)) == (20.0, 70.0)
+    clock[0] += 20.0
+    assert not budget.may_begin()
+    budget.turn_to_finalists(8.0)
+    assert until(budget.stop_at) == 42.0
+    assert budget.may_begin()
+    clock[0] += 49.9
+    assert not budget.is_over()
+    clock[0] += 0.1
+    assert budget.is_over()
+
+
+def test_without_finalists_trials_have_all_the_time(tmp_path: Path, clock: list[float]) -> None:
+    budget = Budget(tmp_path, max_time=100.0)
+    assert until(budget.stop_at) == until(budget.deadline) == 100.0
+
+
+def test_a_trial_begins_with_half_of_its_time_at_least(tmp_path: Path, clock: list[float]) -> None:
+    budget = Budget(tmp_path, max_time=100.0, max_trial_time=40.0)
+    clock[0] += 79.0
+    assert budget.may_begin()
+    clock[0] += 1.0
+    assert not budget.may_begin()
+
+
+def test_half_of_the_epochs_are_kept_for_finalists(tmp_path: Path) -> None:
+    budget = Budget(tmp_path, max_total_epochs=20, has_finalists=True)
+    assert budget.epochs_left() == 10
+    trained(tmp_path, "0", 4)
+    trained(tmp_path, "tutorial_conv", 3)
+    assert budget.epochs_left() == 3
+    trained(tmp_path, f"{files.FINALIST_PREFIX}0", 12)  # of an earlier run: they are not the trials' share, but spent
+    assert budget.epochs_left() == 1
+    trained(tmp_path, "1", 5)  # workers, who train at the same time, may go beyond
+    assert budget.epochs_left() == 0
+    assert not budget.may_begin()
+
+
+def test_finalists_have_the_epochs_that_trials_left(tmp_path: Path) -> None:
+    budget = Budget(tmp_path, max_total_epochs=20, has_finalists=True)
+    trained(tmp_path, "0", 10)
+    assert budget.epochs_left() == 0
+    budget.turn_to_finalists(0.0)
+    assert budget.epochs_left() == 10
+    assert Budget(tmp_path, max_total_epochs=20).epochs_left() == 10
+
+
+def test_one_epoch_is_for_trials_however_few_there_are(tmp_path: Path) -> None:
+    assert Budget(tmp_path, max_total_epochs=1, has_finalists=True).epochs_left() == 1
