@@ -38,7 +38,7 @@ STUDY_ID = "study.id"
 ARTIFACTS = "artifacts"
 """Sample grids for `optuna-dashboard`."""
 WORKERS_DIR = ".workers"
-"""Locks, process id and output of each worker."""
+"""Locks, process id and output of each worker, and in folders the images of each command that runs some."""
 SETUP_LOCK = ".setup.lock"
 """Held while a worker writes what all have in common."""
 ASK_LOCK = ".ask.lock"
@@ -87,7 +87,8 @@ TENSORBOARD_DIR = "tensorboard"
 RERUNS_DIR = "reruns"
 """Trials that were trained again, in folders like those of trials."""
 LOCK = ".lock"
-"""In the project folder held by the process that searches in it, in a trial's by the process that trains it."""
+"""In the project folder held by the process that searches in it, in a trial's by the process that trains it, in that of
+workers' images by the command that runs them."""
 NAME_LOCK = ".name"
 """Held by a command that runs workers, for each name that it gives them."""
 PROCESS = ".pid"
@@ -324,6 +325,9 @@ def search_lock(project: Path) -> Iterator[None]:
         worker = next(_working(project), None)
         if worker is not None:
             raise _in_use(project, worker.with_suffix(PROCESS))
+        command = next((path for path in (project / WORKERS_DIR).glob(f"*/{LOCK}") if is_locked(path)), None)
+        if command is not None:  # whose workers load TensorFlow, and hold no lock before they have
+            raise _in_use(project, command.with_name(PROCESS))
         write_text(project / PROCESS, f"{os.getpid()}\n")
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import mmap
+import os
 import resource
 import signal
 import subprocess
@@ -86,6 +87,20 @@ def test_what_a_killed_process_left_goes_with_the_next_and_that_of_a_living_one_
     assert left(tmp_path) == {other}
     with SharedData(splits(), tmp_path) as folder:
         assert left(tmp_path) == {folder.name}
+
+
+def test_a_folder_in_which_images_are_shared_is_searched_in_by_workers(tmp_path: Path) -> None:
+    """Also while they load TensorFlow, and hold no lock yet: another command would delete their folder."""
+    with SharedData(splits(), tmp_path) as folder:
+        words = f"is in use by a search with process id {os.getpid()}: wait for it"
+        with pytest.raises(ProjectError, match=words):
+            files.remove_project(tmp_path)
+        with pytest.raises(ProjectError, match=words), files.search_lock(tmp_path):
+            pass
+        with files.worker_lock(tmp_path, "a"):
+            assert len(map_splits(folder).train) > 0
+    files.remove_project(tmp_path)
+    assert not tmp_path.exists()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import shutil
 from pathlib import Path
@@ -48,6 +49,7 @@ class SharedData:
                 _remove_left(self.folder.parent)
                 self.folder.mkdir(parents=True)
                 self._lock.acquire()
+            files.write_text(self.folder / files.PROCESS, f"{os.getpid()}\n")
             _write(splits, self.folder)
         except OSError as error:
             self._remove()
