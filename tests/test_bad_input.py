@@ -184,6 +184,30 @@ def test_a_slip_does_not_delete_the_earlier_search(
     assert (project / "trial_0" / "record.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("runs/study.db", "storage must be the URL of a database, such as postgresql://user@host/name"),
+        (
+            "sqlite+missing:///study.db",
+            "whose driver is installed, but got sqlite+missing:///study.db: Can't load plugin",
+        ),
+        ("sqlite:///no/such/folder/study.db", "The study in the storage cannot be used (unable to open database file)"),
+        ("sqlite:///text.db", "The study in the storage is damaged (file is not a database)."),
+    ],
+)
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_a_storage_that_cannot_be_used_is_told_before_the_images_are_loaded(
+    url: str, words: str, workers: tuple[str, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner_gan.search.storage.SECONDS_TO_BEGIN", 0.0)
+    Path("text.db").write_text("five years of a thesis")
+    found = call(capsys, *SEARCH, "--storage", url, *workers)
+    assert words in found.error()
+    assert (found.code, found.out) == (2, "")
+    assert not Path("runs").exists()
+
+
 def test_steering_no_space_in_particular(capsys: Capture) -> None:
     said = refused(capsys, "spaces", "--range", "batch_size=64")
     assert said == f"--range needs the name of a space: choose one of {', '.join(SPACES)}."

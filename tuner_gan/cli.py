@@ -346,6 +346,10 @@ def _check_names(config: SearchConfig) -> None:
         raise unknown("search space", config.space, SPACES)
     if config.tensorboard:
         require("tensorboard", "Writing for TensorBoard", "tensorboard")
+    if config.storage is not None:
+        from tuner_gan.search.storage import check_storage
+
+        check_storage(config.storage, config.folder)
 
 
 def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str | None = None) -> GANTuner:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search import storage as storage_module
-from tuner_gan.search.storage import OWNER, make_id, open_storage, remove_search
+from tuner_gan.search.storage import OWNER, check_storage, make_id, open_storage, remove_search
 
 
 @pytest.fixture
@@ -89,6 +90,32 @@ def test_a_folder_whose_database_cannot_be_used_is_kept(
     with pytest.raises(ConfigError, match="storage must be the URL of a database"):
         remove_search(project, "mystery://host/name")
     assert (project / files.SEARCH).exists()
+
+
+def test_a_database_in_a_folder_that_is_not_there_yet_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///runs/project/mine.db", f"sqlite:///{tmp_path}/runs/project/mine.db"):
+        check_storage(url, Path("runs/project"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_database_whose_tables_another_search_makes_can_be_used(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands that several machines start at once come to an empty database together."""
+    create_all = optuna.storages._rdb.models.BaseModel.metadata.create_all
+
+    def late(engine: sqlalchemy.Engine) -> None:
+        create_all(engine)
+        monkeypatch.undo()
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text("CREATE TABLE studies (study_id INTEGER)"))
+
+    monkeypatch.setattr(optuna.storages._rdb.models.BaseModel.metadata, "create_all", late)
+    check_storage(url, tmp_path / "project")
+    assert optuna.get_all_study_names(url) == []
 
 
 @pytest.mark.parametrize(("file", "named"), [(False, "the storage"), (True, r"study\.db")])

@@ -25,6 +25,8 @@ OWNER = "folder"
 """User attribute of a study in it: the id of the project folder that it belongs to."""
 SECONDS_PATIENT = 60.0
 """For which a database may be away before the search gives up."""
+SECONDS_TO_BEGIN = 5.0
+"""For which it may be away when a search begins, before whoever has mistyped its URL is told so."""
 SECONDS_BETWEEN = 0.5
 """Between two tries."""
 SECONDS_LOCKED = 10.0
@@ -76,13 +78,26 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     return storage
 
 
+def check_storage(url: str, folder: Path) -> None:
+    """Opens the database that a search in this folder is to use, so that it is told early when that cannot be.
+
+    Raises:
+        ConfigError, ProjectError: as `open_storage`; or the database cannot be reached.
+    """
+    with contextlib.suppress(sqlalchemy.exc.ArgumentError, ValueError):  # `open_storage` tells
+        if Path(sqlalchemy.make_url(url).database or "").absolute().parent == folder.absolute():
+            return  # SQLite's file comes and goes with the folder
+    # Others that begin at this moment make the same tables.
+    patiently(SHARED, functools.partial(open_storage, url, folder), SECONDS_TO_BEGIN).engine.dispose()
+
+
 def _shown(url: str | None, error: Exception) -> str:
     """A URL that cannot be used, and why, without a password; of what is no URL, nobody knows where that would be."""
     try:
         address = sqlalchemy.make_url(url or "")
     except (sqlalchemy.exc.ArgumentError, ValueError):
         return "what is none."
-    return f"{address.set(query={}).render_as_string()}: {error}"
+    return f"{address.set(query={}).render_as_string()}: {_innermost(error).rstrip('.')}."
 
 
 def make_id(folder: Path) -> str:
@@ -141,17 +156,18 @@ def _set_up(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def patiently(name: str, call: Callable[[], Result]) -> Result:
+def patiently(name: str, call: Callable[[], Result], seconds: float | None = None) -> Result:
     """Calls what uses a database, again and again while the database is away.
 
     Args:
         name: of the database, for messages.
         call: what may be called again after it has failed midway.
+        seconds: for which the database may be away; None for a minute.
 
     Raises:
-        ProjectError: the database is damaged, cannot be written, or was away for a minute.
+        ProjectError: the database is damaged, cannot be written, or was away for longer.
     """
-    give_up = time.monotonic() + SECONDS_PATIENT
+    give_up = time.monotonic() + (SECONDS_PATIENT if seconds is None else seconds)
     while True:
         try:
             return call()
