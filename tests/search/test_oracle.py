@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -361,6 +364,30 @@ def test_a_storage_knows_which_folder_a_study_is_of(tmp_path: Path) -> None:
     assert run(make(tmp_path / "first", storage=url))[0]["trial"] == "0"
     remove_search(tmp_path / "nowhere" / "project", url)
     assert trials() == 1
+
+
+def test_the_study_of_a_folder_that_was_deleted_by_hand_is_deleted_as_the_message_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+
+    def begin() -> OptunaOracle:
+        oracle = make(tmp_path, storage=url)
+        oracle._set_project_dir(str(tmp_path), "my project")
+        return oracle
+
+    first = begin()
+    run(first)
+    first.close()
+    shutil.rmtree(tmp_path / "my project")
+    with pytest.raises(ProjectError, match="if that other folder is no more, delete its study with optuna") as caught:
+        begin().create_trial("tuner0")
+    command = shlex.split(str(caught.value).partition("delete its study with ")[2])
+    assert command[-1] == "URL."
+    (optuna_command,) = importlib.metadata.entry_points(group="console_scripts", name=command[0])
+    monkeypatch.setattr(sys, "argv", [*command[:-1], url])
+    assert optuna_command.load()() == 0
+    assert run(begin())[0]["trial"] == "0"
 
 
 def test_a_database_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -230,7 +231,8 @@ class OptunaOracle(MendedOracle):
         elif owner != folder:
             raise ProjectError(
                 f"The storage already holds a study named {self._project_name!r}, which is of another folder than "
-                f"{self._project_dir}: choose another project name."
+                f"{self._project_dir}: choose another project name, or, if that other folder is no more, delete its "
+                f"study with optuna delete-study --study-name {shlex.quote(self._project_name)} --storage URL."
             )
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
