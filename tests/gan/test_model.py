@@ -7,6 +7,7 @@ import copy
 import gc
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -582,9 +583,20 @@ def test_floats_are_taken_as_they_are() -> None:
     assert _step(by_floats, images / 127.5 - 1) == pytest.approx(expected, rel=1e-5)
 
 
-def test_fit_wants_a_compiled_gan() -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda gan: gan.fit(_images(8), verbose=0),
+        lambda gan: gan.get_state(),
+        lambda gan: gan.set_state(_compiled().get_state()),
+        lambda gan: gan.restart_as(_compiled()),
+        lambda gan: _compiled().restart_as(gan),
+    ],
+    ids=["fit", "get_state", "set_state", "restart_as", "restart_as it"],
+)
+def test_what_needs_optimizers_wants_a_compiled_gan(use: Callable[[GAN], Any]) -> None:
     with pytest.raises(ValueError, match=r"You must call `compile\(\)`"):
-        GAN(_architecture()).fit(_images(8), verbose=0)
+        use(GAN(_architecture()))
 
 
 @pytest.mark.parametrize(

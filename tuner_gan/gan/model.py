@@ -188,6 +188,9 @@ class GAN(keras.Model):  # type: ignore[misc]
 
         Returns:
             Whether it could be done; if not, nothing was changed.
+
+        Raises:
+            ValueError: one of the two is not compiled.
         """
         # A subclass may hold anything in its step.
         if not type(self) is type(fresh) is GAN or self._step_constants() != fresh._step_constants():
@@ -198,6 +201,7 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def _step_constants(self) -> list[Any]:
         """All that differs between GANs and is no variable in a traced training step."""
+        self._assert_compile_called()
         architecture = self.architecture.to_json()
         for rate in ("generator_lr", "lr_ratio"):
             del architecture["training"][rate]
@@ -215,6 +219,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Returns all that training changes: weights, average, optimizers, counts and every random state.
 
         Keras's own files of weights leave out the random states of layers, such as that of dropout.
+
+        Raises:
+            ValueError: the GAN is not compiled, so it has no optimizers.
         """
         return [np.array(variable) for variable in self._state_variables()]
 
@@ -222,7 +229,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Goes back to what `get_state` returned, of a GAN of the same architecture, compiled alike.
 
         Raises:
-            ValueError: it is of another one; nothing was changed.
+            ValueError: it is of another one, or this one is not compiled; nothing was changed.
         """
         variables = self._state_variables()
         if [tuple(variable.shape) for variable in variables] != [tuple(value.shape) for value in state]:
@@ -231,6 +238,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             variable.assign(value)
 
     def _state_variables(self) -> list[Any]:
+        self._assert_compile_called()
         return [*self.variables, *self.generator_optimizer.variables, *self.discriminator_optimizer.variables]
 
     def get_compile_config(self) -> dict[str, Any] | None:
