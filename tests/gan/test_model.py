@@ -551,6 +551,18 @@ def test_an_epoch_has_as_many_steps_as_the_user_wants(steps_per_epoch: int, per_
     assert counter.batches == 2 * steps_per_epoch / per_call
 
 
+@pytest.mark.parametrize("steps_per_epoch", [None, 8])
+def test_an_epoch_has_no_more_steps_than_keras_allows(steps_per_epoch: int | None) -> None:
+    gan = _compiled()
+    keras.config.set_max_steps_per_epoch(3)
+    try:
+        with pytest.warns(UserWarning, match="Limiting steps_per_epoch to 3"):
+            gan.fit(_images(40), steps_per_epoch=steps_per_epoch, verbose=0)
+    finally:
+        keras.config.set_max_steps_per_epoch(None)
+    assert int(gan.steps) == 3
+
+
 def test_steps_in_a_call_are_of_one_fit_only(monkeypatch: pytest.MonkeyPatch) -> None:
     gan = _compiled()
     images, latents = _images(40), np.zeros((96, LATENT), np.float32)

@@ -539,7 +539,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         for name in USELESS:
             if kwargs.get(name) is not None:
                 raise _useless(name)
-        steps_per_epoch = kwargs.get("steps_per_epoch")
+        # Keras has a limit of its own, for debugging.
+        limits = kwargs.get("steps_per_epoch"), keras.config.max_steps_per_epoch()
+        steps_per_epoch = min(filter(None, limits), default=None)
         self._set_steps_per_call(steps_per_epoch)
         training = self.architecture.training
         critic_steps, batch_size = training.critic_steps, batch_size or training.batch_size
