@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import keras_tuner
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -679,6 +680,18 @@ def test_fit_refuses_integers_that_are_no_bytes(kind: str) -> None:
     with pytest.raises(ConfigError, match=r"uint8, or float in \[-1, 1\].*but got int64"):
         gan.fit(x, epochs=1, verbose=0)
     assert int(gan.steps) == 0
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.longdouble, np.float16, ml_dtypes.bfloat16])
+def test_floats_of_any_kind_train_as_those_of_single_precision(dtype: Any) -> None:
+    images = (_images(4) / 127.5 - 1).astype(dtype)
+    histories = []
+    for kind in (images, images.astype(np.float32)):
+        keras.utils.set_random_seed(0)
+        gan = _compiled()
+        gan.compile(run_eagerly=True)
+        histories.append(gan.fit(kind, verbose=0).history)
+    assert histories[0] == histories[1]
 
 
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:

@@ -569,7 +569,9 @@ class GAN(keras.Model):  # type: ignore[misc]
             is_fitting, kind = False, f"a {type(images).__name__} of different shapes"
         else:
             is_fitting = found.ndim == 4 and found.shape[1:] == self.architecture.image_shape and len(found) > 0
-            is_fitting &= found.dtype == np.uint8 or np.issubdtype(found.dtype, np.floating)
+            # ml_dtypes' type, which NumPy does not count among its floats.
+            is_float = np.issubdtype(found.dtype, np.floating) or found.dtype.name == "bfloat16"
+            is_fitting &= found.dtype == np.uint8 or is_float
             kind = f"{found.dtype} {list(found.shape)}"
         if not is_fitting:
             raise ConfigError(
@@ -640,7 +642,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         # The autotuning thread delays the end of every epoch by up to twice the epoch's own time.
         options.autotune.enabled = False
         options.deterministic = True
-        kinds = [images.dtype, np.dtype(np.int64)] + ([] if labels is None else [labels.dtype])
+        # TensorFlow misreads floats of another byte order, and does not know long ones.
+        kind = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
+        kinds = [kind, np.dtype(np.int64)] + ([] if labels is None else [labels.dtype])
         # Not this model: TensorFlow may keep `take` until the process ends.
         first, order, steps, latent_dim = 0, np.arange(len(images)), self.steps, self.architecture.generator.latent_dim
 
@@ -651,7 +655,7 @@ class GAN(keras.Model):  # type: ignore[misc]
                 order = np.random.default_rng([order_seed, first]).permutation(len(images))
             chosen = order[index * batch_size : (index + 1) * batch_size]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
-            taken = [images[chosen], np.array([latent_seed, first + index], np.int64)]
+            taken = [images[chosen].astype(kind, copy=False), np.array([latent_seed, first + index], np.int64)]
             return taken if labels is None else [*taken, labels[chosen]]
 
         def batch(index: Any) -> dict[str, Any]:
