@@ -254,6 +254,21 @@ def test_one_sub_folder_counts_as_no_labels(tmp_path: Path) -> None:
     assert (data.labels, data.num_classes) == (None, None)
 
 
+def test_a_class_of_other_files_is_told(tmp_path: Path) -> None:
+    save_images(tmp_path / "cats", random_images(30))
+    save_images(tmp_path / "dogs", random_images(30))
+    for name, suffix in (("foxes", ".bmp"), ("wolves", ".tif")):
+        save_images(tmp_path / name, random_images(30), suffix=suffix)
+    said = (
+        f"{tmp_path} has sub-folders without PNG or JPEG files (foxes, wolves), which are left out: convert their "
+        "images to .png, .jpg, .jpeg, or take them out."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(said)}$") as caught:
+        data = datasets.load(tmp_path)
+    assert caught[0].filename == __file__
+    assert data.class_names == ("cats", "dogs")
+
+
 def test_jpeg(tmp_path: Path) -> None:
     levels = np.linspace(20, 230, 50).astype(np.uint8)
     images = np.broadcast_to(levels[:, None, None, None], (50, 16, 24, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import math
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -109,6 +110,9 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
     Raises:
         DatasetError: no images, a file that is no image, several sizes without `image_size`, or more than there is
             memory for.
+
+    Warns:
+        UserWarning: there are classes, and a sub-folder that is none, because all that it holds are other files.
     """
     flat = _image_paths(folder)
     classes = [entry for entry in _visible(folder) if entry.is_dir()]
@@ -123,6 +127,14 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
         raise DatasetError(
             f"{folder} holds no images ({_listed(_visible(folder))}): expected PNG or JPEG files in it or in one "
             "sub-folder a class, or the four IDX files of an MNIST-format dataset."
+        )
+    others = [entry for entry in classes if entry.name not in by_class and _visible(entry)]
+    if by_class and others:
+        warnings.warn(
+            f"{folder} has sub-folders without PNG or JPEG files ({_listed(others)}), which are left out: convert "
+            f"their images to {', '.join(_SUFFIXES)}, or take them out.",
+            UserWarning,
+            stacklevel=4,  # the caller of datasets.load
         )
     labels = [name for name, paths in by_class.items() for _ in paths]
     return RawImages(_read_images(paths, image_size), np.array(labels) if labels else None)
