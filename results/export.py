@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ def export(
             generator.
     """
     check_formats(formats)
+    if directory is not None and not os.fspath(directory):
+        raise ProjectError("Expected the folder to write to, but got ''.")
     results = load(folder)
     record = results.trial(trial_id)
     source = record.folder / files.GENERATOR

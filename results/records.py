@@ -352,8 +352,11 @@ def read_project(folder: str | Path) -> Project:
     process holds the search lock is INTERRUPTED.
 
     Raises:
-        ProjectError: the folder does not exist, cannot be listed or has no search.json.
+        ProjectError: the folder does not exist, cannot be listed or has no search.json, or its path is not UTF-8.
     """
+    given = os.fspath(folder)
+    if not given or not files.is_utf8(given):  # tables hold the paths of files in it
+        raise ProjectError(f"Expected the folder of a search in UTF-8, such as runs/NAME, but got {given!r}.")
     folder = Path(folder)
     try:
         with os.scandir(folder) as entries:

@@ -420,6 +420,12 @@ def test_an_output_that_is_no_name(searched: Path, capsys: Capture, output: str)
     assert list(Path().iterdir()) == []
 
 
+def test_an_export_to_no_folder(searched: Path, capsys: Capture) -> None:
+    said = refused(capsys, "export", str(searched / "runs" / "demo"), "-o", "")
+    assert said == "Expected the folder to write to, but got ''."
+    assert list(Path().iterdir()) == []
+
+
 def test_a_folder_that_is_no_project_is_not_overwritten(capsys: Capture) -> None:
     folder = Path("runs/demo")
     folder.mkdir(parents=True)

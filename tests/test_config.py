@@ -323,6 +323,12 @@ def test_no_name_leads_out_of_dir(before: str, separator: str, after: str) -> No
 
 def test_a_dir_that_no_folder_can_have_is_refused() -> None:
     assert "dir must be the path of a folder" in refusal(dir="a\0b")
+    assert refusal(dir="") == "dir must be the path of a folder, but got ''."
+
+
+@pytest.mark.parametrize("setting", ["dir", "name"])
+def test_a_folder_that_tensorflow_cannot_write_to_is_refused(setting: str) -> None:
+    assert refusal(**{setting: os.fsdecode(b"im\xffages")}) == f"{setting} must be UTF-8, but got 'im\\udcffages'."
 
 
 @pytest.mark.parametrize(

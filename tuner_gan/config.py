@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner_gan.errors import ConfigError, closest, unknown
+from tuner_gan.files import is_utf8
 from tuner_gan.quality.catalogue import OBJECTIVES
 from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
@@ -147,8 +148,11 @@ class SearchConfig:
             raise ConfigError(f"baselines must be 'all' or 'none', but got {self.baselines!r}.")
         if self.name is not None and (self.name in ("", ".", "..") or re.search(r"[/\\\0]", self.name)):
             raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
-        if "\0" in self.dir:
+        if not self.dir or "\0" in self.dir:
             raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r}.")
+        for name in ("dir", "name"):
+            if not is_utf8(getattr(self, name) or ""):  # as TensorFlow's paths are
+                raise ConfigError(f"{name} must be UTF-8, but got {getattr(self, name)!r}.")
         for name in ("max_time", "max_trial_time"):
             duration = getattr(self, name)
             if duration is not None:

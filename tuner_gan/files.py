@@ -112,6 +112,11 @@ SECONDS_TO_LOCK = 1.0
 """For which a search or a worker that begins waits for another one that ends."""
 
 
+def is_utf8(path: str) -> bool:
+    """Tells whether a path is text: Python keeps bytes that are not UTF-8 as halves of surrogate pairs."""
+    return re.search("[\ud800-\udfff]", path) is None
+
+
 def trial_dir(project: Path, trial_id: str) -> Path:
     """Returns the folder of one trial (not created)."""
     return project / f"{TRIAL_PREFIX}{trial_id}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -309,6 +310,14 @@ def test_reading_writes_nothing_into_a_project_at_rest(tmp_path: Path) -> None:
     before = sorted(project.rglob("*"))
     read_project(project)
     assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["", os.fsdecode(b"im\xffages")])
+def test_a_path_that_no_project_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(write_project(tmp_path / "runs"))
+    with pytest.raises(ProjectError) as caught:
+        read_project(path)
+    assert str(caught.value) == f"Expected the folder of a search in UTF-8, such as runs/NAME, but got {path!r}."
 
 
 def test_a_folder_that_is_no_project_says_what_to_pass(tmp_path: Path) -> None:
