@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import io
 import json
 import os
@@ -11,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -24,6 +27,8 @@ import tuner_gan
 from tuner_gan import cli, files, results
 from tuner_gan.cli import main
 from tuner_gan.quality.catalogue import METRICS, SECOND
+from tuner_gan.search import rerun
+from tuner_gan.search.rerun import Rerun
 from tuner_gan.search_spaces import SPACES
 
 Capture = pytest.CaptureFixture[str]
@@ -621,6 +626,39 @@ def run_unread(*arguments: str, folder: Path) -> tuple[int, bytes]:
     with process.stderr as stderr:
         said = stderr.read()
     return process.wait(60), said
+
+
+@pytest.fixture
+def unread() -> Iterator[TextIO]:
+    """A stream to which each line is written at once, and which nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1, encoding="utf-8") as stream:  # noqa: PTH123
+        yield stream
+
+
+def test_a_rerun_is_checked_though_nobody_reads_what_it_prints(
+    searched: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, unread: TextIO
+) -> None:
+    trial = results.load(searched).best
+    again = Rerun(trial, dataclasses.replace(trial, score=0.125))
+    monkeypatch.setattr(rerun, "rerun_by_settings", lambda *_: again)
+    monkeypatch.setattr(sys, "stdout", unread)
+    assert main(["rerun", str(searched)]) == 3
+    assert f"Trial {trial.trial_id} scored 0.125 when it was trained again" in capsys.readouterr().err
+
+
+def test_a_sentence_that_nobody_reads_changes_no_exit_code(unread: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", unread)
+    assert main(["trials", "nowhere"]) == 2
+
+
+def test_any_other_pipe_that_breaks_is_an_error(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def to_nobody(options: Any) -> int:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    monkeypatch.setattr(cli, "_watch", to_nobody)
+    assert refused(capsys, "watch", "runs/demo") == "Broken pipe."
 
 
 @pytest.mark.parametrize("kind", ["csv", "table"])

@@ -182,6 +182,21 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [link, pipe]
 
 
+def test_a_pipe_that_nobody_reads_to_its_end_is_told(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+
+    def read_the_first() -> None:
+        with pipe.open("rb") as file:
+            file.read(1)
+
+    reader = threading.Thread(target=read_the_first, daemon=True)
+    reader.start()
+    with pytest.raises(ProjectError) as caught:
+        files.write_output(pipe, "more than a pipe holds" * 100_000)
+    assert str(caught.value) == f"{pipe} cannot be written (Broken pipe): choose another output."
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="as /dev/stdout leads to, on Linux")
 def test_a_file_that_others_write_to_keeps_what_they_wrote(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"

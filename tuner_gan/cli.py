@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tuner_gan.errors import ConfigError, ProjectError, SelectionError, TunerGANError, first_line
 
@@ -56,26 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _plain_warnings():
             code: int = options.run(options)
-            sys.stdout.flush()
             return code
     except TunerGANError as error:
-        print(f"tuner-gan: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        _tell(f"error: {' '.join(str(error).splitlines())}")
         return error.exit_code
     except KeyboardInterrupt as error:
-        print("tuner-gan: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return _signal_code(error)
-    except BrokenPipeError:
-        _turn_output_away()
-        return 0
     except MemoryError as error:
-        print(
-            f"tuner-gan: error: The memory is not enough ({first_line(error)}): use fewer or smaller images.",
-            file=sys.stderr,
-        )
+        _tell(f"error: The memory is not enough ({first_line(error)}): use fewer or smaller images.")
         return TunerGANError.exit_code
     except OSError as error:  # an output that is a folder, a full disk
         where = "" if error.filename2 is None and error.filename is None else f"{error.filename2 or error.filename}: "
-        print(f"tuner-gan: error: {where}{error.strerror or error}.", file=sys.stderr)
+        _tell(f"error: {where}{error.strerror or error}.")
         return ProjectError.exit_code
 
 
@@ -568,7 +561,7 @@ def _report(options: argparse.Namespace) -> int:
     from tuner_gan.results.report import write_report
 
     results = load(options.folder)
-    print(write_report(results, results.folder / files.REPORT if options.output is None else options.output))
+    _print(write_report(results, results.folder / files.REPORT if options.output is None else options.output))
     return 0
 
 
@@ -598,9 +591,9 @@ def _export(options: argparse.Namespace) -> int:
     artifacts = files.read_json(target / files.MODEL_CARD_JSON)["files"]
     for name in (*(artifact["file"] for artifact in artifacts), *files.EXPORTED):
         if (target / name).exists():
-            print(target / name)
+            _print(target / name)
     for artifact in artifacts if len(artifacts) > 1 else []:
-        print(
+        _print(
             f"{artifact['format']}: {artifact['size']:,} bytes, {artifact['ms_per_sample']:.3g} ms a sample, "
             f"differs from Keras by {artifact['max_difference']:.2g} at most"
         )
@@ -697,7 +690,7 @@ def _generate(options: argparse.Namespace) -> int:
             np.savez_compressed(path, images=images)
         else:
             np.savez_compressed(path, images=images, labels=labels)
-    print(f"{len(images)} images of {images.shape[1:]} in {output}")
+    _print(f"{len(images)} images of {images.shape[1:]} in {output}")
     return 0
 
 
@@ -712,10 +705,10 @@ def _rerun(options: argparse.Namespace) -> int:
         from tuner_gan.search.rerun import rerun_by_settings
 
         again = rerun_by_settings(options.folder, trial_id)
-    print(
+    _print(
         f"trial {trial_id}: {results.project.objective} {again.before.score} in the search, {again.after.score} again"
     )
-    print(again.after.folder)
+    _print(again.after.folder)
     again.check()
     return 0
 
@@ -783,7 +776,7 @@ def _show(draw: Callable[[Console], None], output: Path | None) -> None:
 
 def _write_text(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
+        _write(text, sys.stdout)
         return
     from tuner_gan import files
 
@@ -802,15 +795,32 @@ def _console() -> Console:
 
     class Output(Console):
         def on_broken_pipe(self) -> None:  # Rich's own ends the process, with exit code 1
-            _turn_output_away()
+            _turn_away(sys.stdout)
             self.quiet = True
 
     return Output()
 
 
-def _turn_output_away() -> None:
-    """Lets standard output lead nowhere: its reader, such as `head`, has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _print(line: object) -> None:
+    _write(f"{line}\n", sys.stdout)
+
+
+def _tell(sentence: str) -> None:
+    _write(f"tuner-gan: {sentence}\n", sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Writes on standard output or standard error at once; once its reader is gone, nowhere."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _turn_away(stream)
+
+
+def _turn_away(stream: TextIO) -> None:
+    """Lets standard output or standard error lead nowhere: its reader, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _load_tensorflow() -> None:
@@ -837,7 +847,7 @@ def _plain_warnings() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if category is UserWarning:
-            print(f"tuner-gan: warning: {message}", file=sys.stderr)
+            _tell(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

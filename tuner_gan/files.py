@@ -160,7 +160,7 @@ def writing(path: Path) -> Iterator[Path]:
     A symbolic link stays, and what it leads to is replaced; a pipe or a device stays, and is written into.
 
     Raises:
-        ProjectError: `path` is a folder.
+        ProjectError: `path` is a folder, or a pipe or a device that takes nothing more.
     """
     place = _place(path)
     if place is not None:
@@ -170,8 +170,11 @@ def writing(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / path.name
         yield temporary
-        with temporary.open("rb") as source, path.open("ab") as target:
-            shutil.copyfileobj(source, target)
+        try:
+            with temporary.open("rb") as source, path.open("ab") as target:
+                shutil.copyfileobj(source, target)
+        except OSError as error:  # such as that nobody reads a pipe any more
+            raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def _place(path: Path) -> Path | None:
@@ -194,7 +197,11 @@ def check_output(path: Path) -> None:
     if place is not None:
         create_folder(place.parent)
     elif not os.access(path, os.W_OK):
-        raise ProjectError(f"{path} cannot be written ({os.strerror(errno.EACCES)}): choose another output.")
+        raise _unwritable(path, os.strerror(errno.EACCES))
+
+
+def _unwritable(path: Path, reason: str) -> ProjectError:
+    return ProjectError(f"{path} cannot be written ({reason}): choose another output.")
 
 
 def write_output(path: Path, text: str) -> None:
