@@ -20,7 +20,7 @@ from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 from tuner_gan.search.oracle import LostTrial, OptunaOracle
-from tuner_gan.search.storage import StudyDamagedError, remove_search, take_trial
+from tuner_gan.search.storage import StudyDamagedError, ask_lock, remove_search, take_trial
 
 pytestmark = QUIET
 
@@ -380,7 +380,9 @@ def test_the_study_of_a_folder_that_was_deleted_by_hand_is_deleted_as_the_messag
     run(first)
     first.close()
     shutil.rmtree(tmp_path / "my project")
-    with pytest.raises(ProjectError, match="if that other folder is no more, delete its study with optuna") as caught:
+    with pytest.raises(
+        ProjectError, match="if it was an earlier one that you have deleted, delete its study with optuna"
+    ) as caught:
         begin().create_trial("tuner0")
     command = shlex.split(str(caught.value).partition("delete its study with ")[2])
     assert command[-1] == "URL."
@@ -388,6 +390,44 @@ def test_the_study_of_a_folder_that_was_deleted_by_hand_is_deleted_as_the_messag
     monkeypatch.setattr(sys, "argv", [*command[:-1], url])
     assert optuna_command.load()() == 0
     assert run(begin())[0]["trial"] == "0"
+
+
+def test_who_cannot_reach_the_database_keeps_no_other_from_asking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may get the number that this one has drawn values for; nothing of them is left."""
+    oracle, other = make(tmp_path, seed=1), make(tmp_path, seed=1)
+    add_trial = oracle.study.add_trial
+
+    def away(trial: optuna.trial.FrozenTrial) -> None:
+        monkeypatch.setattr(oracle.study, "add_trial", add_trial)
+        raise optuna.exceptions.StorageInternalError("away")
+
+    def meanwhile(seconds: float) -> None:
+        monkeypatch.undo()
+        ask_lock(tmp_path / "project").acquire(timeout=0).lock.release()
+        assert not files.is_locked(files.trial_dir(tmp_path / "project", "0") / files.LOCK)
+        assert run(other, tuner_id="other")[0]["trial"] == "0"
+
+    monkeypatch.setattr(oracle.study, "add_trial", away)
+    monkeypatch.setattr("tuner_gan.search.storage.time.sleep", meanwhile)
+    assert [one["trial"] for one in run(oracle, 2)] == ["1", "2"]
+    for trial in oracle.study.trials:
+        assert trial.params == oracle._mirror._get(trial.number).params
+    assert [one["trial"] for one in run(other, tuner_id="other")] == ["3"]
+
+
+def test_a_trial_that_reached_the_database_unnoticed_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = make(tmp_path)
+    add_trial = oracle.study.add_trial
+
+    def cut_off(trial: optuna.trial.FrozenTrial) -> None:
+        monkeypatch.undo()
+        add_trial(trial)
+        raise optuna.exceptions.StorageInternalError("cut off")
+
+    monkeypatch.setattr(oracle.study, "add_trial", cut_off)
+    assert [one["trial"] for one in run(oracle, 2)] == ["0", "1"]
 
 
 def test_a_database_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

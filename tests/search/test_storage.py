@@ -118,6 +118,45 @@ def test_a_database_whose_tables_another_search_makes_can_be_used(
     assert optuna.get_all_study_names(url) == []
 
 
+@pytest.mark.parametrize("driver", ["", "+psycopg", "+psycopg2"])
+def test_a_silent_connection_to_postgresql_is_given_up(driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as long as its user says; libpq waits for hours, unless it is told otherwise."""
+    address = opened(f"postgresql{driver}://me:s3cret@host:5432/gan?tcp_user_timeout=5&sslmode=require", monkeypatch)
+    assert (address.password, address.port, address.query["sslmode"]) == ("s3cret", 5432, "require")
+    assert address.query["tcp_user_timeout"] == "5"
+    assert address.query["connect_timeout"] == "10"
+    assert {name for name in address.query if name.startswith("keepalives_")} == {
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+    }
+
+
+@pytest.mark.parametrize("url", ["postgresql+pg8000://me@host/gan", "mysql+pymysql://me@host/gan", "sqlite:///a.db"])
+def test_other_drivers_have_no_such_timeouts(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert opened(url, monkeypatch) == sqlalchemy.make_url(url)
+
+
+def test_a_password_may_have_braces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme in ("mysql+pymysql", "postgresql+psycopg"):
+        assert opened(f"{scheme}://me:a{{b}}@host/gan", monkeypatch).password == "a{b}"
+
+
+def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> sqlalchemy.URL:
+    """The URL of the database that is opened for this one."""
+
+    class Opened(Exception):  # noqa: N818
+        pass
+
+    def create_engine(found: str, **_: object) -> sqlalchemy.Engine:
+        raise Opened(found)
+
+    monkeypatch.setattr(sqlalchemy.engine, "create_engine", create_engine)
+    with pytest.raises(Opened) as caught:
+        open_storage(url, Path())
+    return sqlalchemy.make_url(str(caught.value))
+
+
 @pytest.mark.parametrize(("file", "named"), [(False, "the storage"), (True, r"study\.db")])
 def test_a_database_of_another_optuna(file: bool, named: str, project: Path, url: str) -> None:
     chosen = None if file else url

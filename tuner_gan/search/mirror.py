@@ -30,9 +30,10 @@ class StudyMirror:
     def __init__(self, name: str, direction: StudyDirection) -> None:
         self._name = name
         self._direction = direction
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forgets all trials, of which the last one that was drawn here may have come to nothing."""
         self._storage = _Storage()
         self._study = optuna.create_study(storage=self._storage, study_name=self._name, direction=self._direction)
         self._study_id = self._storage.get_study_id_from_name(self._name)
@@ -46,7 +47,7 @@ class StudyMirror:
             notes: what samplers have noted of the study, its system attributes.
         """
         if len(self._ids) > len(trials):  # the last one that was drawn here never reached the study
-            self._clear()
+            self.clear()
         for frozen in trials[: len(self._ids)]:
             if frozen.state.is_finished() and not self._get(frozen.number).state.is_finished():
                 trial_id = self._ids[frozen.number]

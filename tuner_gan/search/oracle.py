@@ -231,8 +231,9 @@ class OptunaOracle(MendedOracle):
         elif owner != folder:
             raise ProjectError(
                 f"The storage already holds a study named {self._project_name!r}, which is of another folder than "
-                f"{self._project_dir}: choose another project name, or, if that other folder is no more, delete its "
-                f"study with optuna delete-study --study-name {shlex.quote(self._project_name)} --storage URL."
+                f"{self._project_dir}: choose another project name, or, if it was an earlier one that you have "
+                f"deleted, delete its study with optuna delete-study --study-name {shlex.quote(self._project_name)} "
+                "--storage URL."
             )
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
@@ -258,8 +259,7 @@ class OptunaOracle(MendedOracle):
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        with ask_lock(Path(self._project_dir)):
-            trial = self._patiently(self._next)
+        trial = self._patiently(self._ask)
         if trial.status == "RUNNING":
             self._save_trial(trial)
             self.tuner_ids.add(tuner_id)
@@ -270,6 +270,11 @@ class OptunaOracle(MendedOracle):
         else:
             time.sleep(SECONDS_IDLE)
         return trial
+
+    def _ask(self) -> keras_tuner.engine.trial.Trial:
+        # For each try: a process that cannot reach the database keeps no other from asking.
+        with ask_lock(Path(self._project_dir)):
+            return self._next()
 
     def _next(self) -> keras_tuner.engine.trial.Trial:
         """A trial to run, or one that says IDLE or STOPPED."""
@@ -297,9 +302,15 @@ class OptunaOracle(MendedOracle):
                 "damaged or replaced, so let all processes of this search end, then run it again."
             )
         attributes = {ID: trial_id, VALUES: json.dumps(values)}
-        self.study.add_trial(self._mirror.freeze(asked.number, attributes))
-        for key, note in self._mirror.notes.items():
-            self._database.set_study_system_attr(self._study_id, key, note)
+        try:
+            self.study.add_trial(self._mirror.freeze(asked.number, attributes))
+            for key, note in self._mirror.notes.items():
+                self._database.set_study_system_attr(self._study_id, key, note)
+        except Exception:
+            # Whoever asks next draws a trial of this number, or takes this one up, if the study has it.
+            release_trial(Path(self._project_dir), trial_id)
+            self._mirror.clear()
+            raise
         return self._add(trial_id, values)
 
     def _take_up(self) -> keras_tuner.engine.trial.Trial | None:

@@ -33,6 +33,17 @@ SECONDS_LOCKED = 10.0
 """For which SQLite itself waits while another process writes."""
 SECONDS_TO_TAKE = 0.1
 """For which a trial's lock is tried: whoever asks whether it is held holds it for a moment."""
+LIBPQ_TIMEOUTS = {
+    "connect_timeout": "10",  # seconds
+    "tcp_user_timeout": "20000",  # milliseconds
+    "keepalives_idle": "10",  # seconds, like the next
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+}
+"""After 20 seconds a connection to PostgreSQL that has gone silent is taken for a broken one; the system's own limit is
+hours, for which nothing else could be done, and whoever waits for the same lock would wait, too."""
+LIBPQ_DRIVERS = ("psycopg", "psycopg2")
+"""Drivers that take them."""
 DAMAGED = ("malformed", "not a database")
 """What SQLite says of a file that it cannot read."""
 UNWRITABLE = ("disk is full", "readonly database")
@@ -56,7 +67,7 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     """
     try:
         if url is not None:
-            return optuna.storages.RDBStorage(url)
+            return optuna.storages.RDBStorage(_for_optuna(url))
         # Three slashes and an absolute path, which may hold what means something in a URL.
         address = sqlalchemy.URL.create("sqlite", database=str((folder / files.STUDY).absolute()))
         storage = optuna.storages.RDBStorage(
@@ -76,6 +87,14 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     sqlalchemy.event.listen(storage.engine, "connect", _set_up)
     storage.engine.dispose()  # the connections that were made before
     return storage
+
+
+def _for_optuna(url: str) -> str:
+    """A URL with the timeouts that it does not set itself, as Optuna is to get it, which fills in what is in braces."""
+    address = sqlalchemy.make_url(url)
+    if address.get_backend_name() == "postgresql" and address.get_driver_name() in LIBPQ_DRIVERS:
+        url = address.set(query={**LIBPQ_TIMEOUTS, **address.query}).render_as_string(hide_password=False)
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def check_storage(url: str, folder: Path) -> None:
