@@ -10,6 +10,7 @@ import errno
 import fnmatch
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -340,7 +341,7 @@ def search_lock(project: Path) -> Iterator[None]:
         command = next((path for path in (project / WORKERS_DIR).glob(f"*/{LOCK}") if is_locked(path)), None)
         if command is not None:  # whose workers load TensorFlow, and hold no lock before they have
             raise _in_use(project, command.with_name(PROCESS))
-        write_text(project / PROCESS, f"{os.getpid()}\n")
+        note_process(project / PROCESS)
         yield
 
 
@@ -363,7 +364,7 @@ def worker_lock(project: Path, name: str) -> Iterator[None]:
         except filelock.Timeout:
             raise _in_use(project, path.with_suffix(PROCESS)) from None
     try:
-        write_text(path.with_suffix(PROCESS), f"{os.getpid()}\n")
+        note_process(path.with_suffix(PROCESS))
         yield
     finally:
         lock.release()
@@ -384,10 +385,17 @@ def _project_lock(project: Path) -> Iterator[None]:
         lock.release()
 
 
+def note_process(path: Path) -> None:
+    """Writes the id of this process, and the name of its machine, for messages of others."""
+    write_text(path, f"{os.getpid()} {platform.node()}\n")
+
+
 def _in_use(project: Path, process: Path) -> ProjectError:
     holder = "another search"
     with contextlib.suppress(OSError):
-        holder = f"a search with process id {process.read_text(encoding='utf-8').strip()}"
+        number, _, machine = process.read_text(encoding="utf-8").strip().partition(" ")
+        elsewhere = f" on {machine}" if machine not in ("", platform.node()) else ""
+        holder = f"a search with process id {number}{elsewhere}"
     return ProjectError(f"{project} is in use by {holder}: wait for it, or choose another --name.")
 
 

@@ -767,7 +767,9 @@ class Commands:
         """Process ids of the living ones."""
         found = (self.project / files.WORKERS_DIR).glob(f"*{files.LOCK}")
         notes = [path.with_suffix(files.PROCESS) for path in found if files.is_locked(path)]
-        return [int(note.read_text()) for note in notes if note.exists()]  # a worker notes it when it has the lock
+        return [
+            int(note.read_text().split()[0]) for note in notes if note.exists()
+        ]  # a worker notes it when it has the lock
 
 
 @pytest.fixture

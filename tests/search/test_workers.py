@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -121,7 +122,10 @@ def holder(folder: Path, lock: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_workers_share_a_project_that_a_search_alone_has_for_itself(tmp_path: Path) -> None:
+def test_workers_share_a_project_that_a_search_alone_has_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = platform.node()
     with holder(tmp_path, f"worker_lock(__import__('pathlib').Path({str(tmp_path)!r}), 'a')") as other:
         try:
             assert files.is_searching(tmp_path)
@@ -133,6 +137,11 @@ def test_workers_share_a_project_that_a_search_alone_has_for_itself(tmp_path: Pa
             with pytest.raises(ProjectError, match=words), files.search_lock(tmp_path):
                 pass
             (tmp_path / files.SEARCH).touch()
+            with pytest.raises(ProjectError, match=words):
+                files.remove_project(tmp_path)
+            # Its process id means nothing on another machine that shares the folder.
+            monkeypatch.setattr("platform.node", lambda: "elsewhere")
+            words = f"a search with process id {other.pid} on {re.escape(here)}: wait for it"
             with pytest.raises(ProjectError, match=words):
                 files.remove_project(tmp_path)
         finally:

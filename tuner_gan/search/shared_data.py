@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -49,7 +48,7 @@ class SharedData:
                 _remove_left(self.folder.parent)
                 self.folder.mkdir(parents=True)
                 self._lock.acquire()
-            files.write_text(self.folder / files.PROCESS, f"{os.getpid()}\n")
+            files.note_process(self.folder / files.PROCESS)
             _write(splits, self.folder)
         except OSError as error:
             self._remove()
