@@ -320,6 +320,24 @@ def test_an_unfinished_finalist_lets_no_trial_begin(tmp_path: Path) -> None:
     release_trial(tuner.folder, "0")
 
 
+def test_a_trial_that_a_worker_begins_lets_the_choice_of_another_be_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner(tmp_path, oracle="tpe", worker="a", max_trials=1, eager=True)
+    path = tuner.folder / files.SEARCH
+
+    create_trial = tuner.oracle.create_trial
+
+    def chosen_meanwhile(tuner_id: str) -> Any:
+        if not tuner.oracle.trials:
+            files.write_json(path, {**files.read_json(path), files.FINALISTS: ["7"]})
+        return create_trial(tuner_id)
+
+    monkeypatch.setattr(tuner.oracle, "create_trial", chosen_meanwhile)
+    tuner.search(blobs(), epochs=1)
+    assert files.FINALISTS not in files.read_json(path)
+
+
 def test_a_choice_that_cannot_be_kept_is_made_anew(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"max_trials": 1, "finalists": 1, "finalist_seeds": 1, "epochs": 1, "eager": True}
     tuner = run_search(tmp_path, **arguments)

@@ -683,6 +683,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _forget_finalists(self) -> None:
         """Lets finalists be chosen anew, because a trial begins that may be better."""
+        if self.worker is not None:  # another one may have chosen them
+            self._search = read_search(self.folder / files.SEARCH)
         if files.FINALISTS in self._search:
             self._write_search(lambda search: search.pop(files.FINALISTS, None))
 
