@@ -342,7 +342,9 @@ def test_half_precision_trains_like_single_precision(
     half.set_weights(single.get_weights())
     for gan in (single, half):
         gan.compile()
-    batch = {"images": tf.constant(_images(16)), "labels": tf.constant(np.arange(16) % max(classes, 1))}
+    batch = {"images": tf.constant(_images(16))}
+    if classes:
+        batch["labels"] = tf.constant(np.arange(16) % classes)
     before = _values(half.trainable_variables)
     expected, found = ({name: float(loss) for name, loss in gan.train_step(batch).items()} for gan in (single, half))
     compute_dtype = policy.removeprefix("mixed_")
@@ -682,6 +684,26 @@ def test_fit_refuses_integers_that_are_no_bytes(kind: str) -> None:
     assert int(gan.steps) == 0
 
 
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+def test_fit_refuses_floats_of_another_range(kind: str) -> None:
+    """Such as those of `keras.utils.image_dataset_from_directory`."""
+    gan, floats = _compiled(), _images(8).astype(np.float32)
+    x = floats if kind == "array" else tf.data.Dataset.from_tensor_slices(floats).batch(4)
+    with pytest.raises(ConfigError, match=r"^Float images must lie in \[-1, 1\], but got values from 0 to 255: pass "):
+        gan.fit(x, verbose=0)
+
+
+def test_fit_warns_of_floats_without_a_negative_value() -> None:
+    gan = _compiled()
+    gan.compile(run_eagerly=True)
+    with pytest.warns(
+        UserWarning, match=r"the first 4 have no negative value: if they lie in \[0, 1\], pass"
+    ) as caught:
+        gan.fit(_images(4) / 255, verbose=0)
+    assert [warning.filename for warning in caught] == [__file__]
+    gan.fit(np.zeros((4, *SHAPE)), verbose=0)  # grey
+
+
 @pytest.mark.parametrize("dtype", [">f4", np.longdouble, np.float16, ml_dtypes.bfloat16])
 def test_floats_of_any_kind_train_as_those_of_single_precision(dtype: Any) -> None:
     images = (_images(4) / 127.5 - 1).astype(dtype)
@@ -692,6 +714,45 @@ def test_floats_of_any_kind_train_as_those_of_single_precision(dtype: Any) -> No
         gan.compile(run_eagerly=True)
         histories.append(gan.fit(kind, verbose=0).history)
     assert histories[0] == histories[1]
+
+
+def test_a_dictionary_of_arrays_trains_as_they_do() -> None:
+    histories = []
+    for arguments in ((_images(11),), ({"images": _images(11)},)):
+        keras.utils.set_random_seed(0)
+        gan = _compiled(critic_steps=2)
+        gan.compile(run_eagerly=True)
+        histories.append(gan.fit(*arguments, verbose=0).history)
+        assert int(gan.steps) == 1  # what is left over, less than two batches, waits
+    assert histories[0] == histories[1]
+    with pytest.raises(
+        ConfigError, match="x must hold images and, for a conditional GAN, labels, but got latents and x:"
+    ):
+        gan.fit({"latents": np.zeros(11), "x": _images(11)}, verbose=0)
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[Array]:
+        return (_images(4, seed=index),)
+
+
+def test_fit_takes_what_makes_batches() -> None:
+    gan = _compiled()
+    gan.fit(_Batches(), epochs=2, verbose=0)
+    assert int(gan.steps) == 6
+    batches = (({"images": _images(4, seed)},) for seed in range(8))
+    gan.fit(batches, steps_per_epoch=2, epochs=3, verbose=0)
+    assert int(gan.steps) == 12
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
+    gan = _compiled(critic_steps=2)
+    batches = tf.data.Dataset.from_tensor_slices(_images(6)).batch(3)
+    with pytest.raises(ConfigError, match=r"^A batch must be a multiple of critic_steps=2 images, but got 3\.$"):
+        gan.fit(batches, verbose=0)
 
 
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:

@@ -17,6 +17,7 @@ from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
+from tuner_gan.gan.batches import USELESS, check_first, check_range, split, unpack, useless
 from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss, margins
 from tuner_gan.gan.networks import build_discriminator, build_generator
@@ -44,6 +45,8 @@ ONEDNN_PAYS_AFTER = 2000
 """The same where TensorFlow has oneDNN without XLA,"""
 ONEDNN_MOST_FLOPS = 1e9
 """and floating-point operations of a step above which oneDNN is faster."""
+LOOKED_AT = 64
+"""Images of an array of floats that `fit` looks at, to see whether they lie in another range than [-1, 1]."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
 RANDOM_STATE = "seed_generator_state"
@@ -57,17 +60,6 @@ ADA_TARGET = 0.6
 (arXiv:2006.06676, section 3)."""
 ADA_IMAGES = 50_000
 """Real images over which that share may grow from 0 to 1: the tenth part of ADA's, for trainings of minutes."""
-USELESS = {
-    **dict.fromkeys(
-        ("validation_data", "validation_split"),
-        "a GAN has no loss of images that it is not trained on: score those that it generates, with QualityEvaluator",
-    ),
-    **dict.fromkeys(
-        ("class_weight", "sample_weight"),
-        "every image counts alike in the losses of a GAN: repeat those that are to count more",
-    ),
-}
-"""Arguments of Keras's `fit` that a GAN has no use for, and why."""
 
 
 @keras.saving.register_keras_serializable(package="tuner_gan")
@@ -315,20 +307,16 @@ class GAN(keras.Model):  # type: ignore[misc]
         Returns:
             Means of `d_loss` and `g_loss` over the epoch so far, in the unit of the loss (nats for logarithmic ones),
             penalties not counted.
+
+        Raises:
+            ConfigError: a batch is none of these, or no multiple of `critic_steps`.
         """
-        if not isinstance(data, dict):
-            images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-            if weights is not None:
-                raise _useless("sample_weight")
-            data = {"images": images, "labels": labels}
-        batch = {"images": to_signed(data["images"]), "latents": data.get("latents")}
-        if batch["latents"] is None:
-            shape = (ops.shape(batch["images"])[0], self.architecture.generator.latent_dim)
+        architecture = self.architecture
+        batch = unpack(data, architecture.image_shape, architecture.classes)
+        if "latents" not in batch:
+            shape = (ops.shape(batch["images"])[0], architecture.generator.latent_dim)
             batch["latents"] = keras.random.normal(shape, seed=self.seed_generator)
-        if self.architecture.classes:
-            batch["labels"] = ops.reshape(data["labels"], (-1,))
-        steps = self.architecture.training.critic_steps
-        parts = [batch] if steps == 1 else _split(batch, steps)
+        parts = split(batch, architecture.training.critic_steps)
         for part in parts[:-1]:
             self._train_discriminator(part)
         d_loss, g_loss = self._train_both(parts[-1])
@@ -515,30 +503,42 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Trains on images; otherwise as `keras.Model.fit`.
 
         Args:
-            x: images [N, H, W, C], uint8 or float in [-1, 1], an array or what makes one (a tensor, a list); or a
-                `tf.data.Dataset` of batches as `train_step` takes.
-            y: labels of images that are no dataset, integers [N] in 0..classes-1, for a conditional GAN; None for any
-                other.
+            x: images [N, H, W, C], uint8 or float in [-1, 1], an array or what makes one (a tensor, a list), or a
+                dictionary of `images` and `labels`; or what makes batches as `train_step` takes: a `tf.data.Dataset`, a
+                `keras.utils.PyDataset` or a generator.
+            y: labels of images that come in no batches, integers [N] in 0..classes-1, for a conditional GAN; None for
+                any other.
             batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
                 the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
             epochs: passes over the images. With fewer `steps_per_epoch` than batches, a pass goes on in the next epoch,
                 and what is left of it makes a shorter one.
-            **kwargs: as in `keras.Model.fit`, without weights and validation.
+            **kwargs: as in `keras.Model.fit`, without weights and validation; images in no batches are always shuffled.
 
         Returns:
             History of `d_loss` and `g_loss`, one value an epoch.
 
         Raises:
-            ConfigError: images have another shape than the architecture's, or another dtype, or are too few; or labels
-                are missing, are not what the architecture's classes need, or are given without classes; or there are
-                weights, or images for validation.
+            ConfigError: images have another shape than the architecture's, or another dtype or range, or are too few;
+                or labels are missing, are not what the architecture's classes need, or are given without classes; or
+                there are weights, or images for validation.
+
+        Warns:
+            UserWarning: the first images of an array or a data set of floats have no negative value, as if they lay in
+                [0, 1].
         """
         self._assert_compile_called("fit")
         if not kwargs.get("validation_split", True):
             del kwargs["validation_split"]  # 0.0, Keras's own default
         for name in USELESS:
             if kwargs.get(name) is not None:
-                raise _useless(name)
+                raise useless(name)
+        if isinstance(x, dict):
+            if x.keys() - {"labels"} != {"images"}:
+                raise ConfigError(
+                    f"x must hold images and, for a conditional GAN, labels, but got {' and '.join(map(str, x))}: "
+                    "a tf.data.Dataset may hold latents, too."
+                )
+            x, y = x["images"], x.get("labels", y)
         # Keras has a limit of its own, for debugging.
         limits = kwargs.get("steps_per_epoch"), keras.config.max_steps_per_epoch()
         steps_per_epoch = min(filter(None, limits), default=None)
@@ -557,10 +557,12 @@ class GAN(keras.Model):  # type: ignore[misc]
                 each = min(steps_per_epoch or passes, passes)
                 self._set_xla(self._xla_pays(epochs * each, batch_size))
             x, y = self._batches(images, labels, critic_steps * batch_size), None
-        if isinstance(x, tf.data.Dataset):
-            kwargs["shuffle"] = False  # its order is its own; Keras warns of its own default
-        # Keras has no use for the batch size of what comes in batches.
-        return super().fit(x, y, batch_size=critic_steps * batch_size, epochs=epochs, **kwargs)
+        elif isinstance(x, tf.data.Dataset):
+            for data in x.take(1):
+                check_first(data, self.architecture.image_shape, self.architecture.classes, critic_steps)
+        if not isinstance(x, keras.utils.PyDataset):
+            kwargs["shuffle"] = False  # the order of other batches is their own; Keras warns of its own default
+        return super().fit(x, y, epochs=epochs, **kwargs)
 
     def _check_images(self, images: Any) -> np.ndarray:
         try:
@@ -578,6 +580,8 @@ class GAN(keras.Model):  # type: ignore[misc]
                 f"images must be uint8, or float in [-1, 1], of shape "
                 f"[N, {', '.join(map(str, self.architecture.image_shape))}], but got {kind}."
             )
+        if is_float:
+            check_range(found[:LOOKED_AT].astype(np.float32))
         return found
 
     def _check_labels(self, labels: Any, count: int) -> np.ndarray | None:
@@ -713,23 +717,6 @@ def _optimizer(training: TrainingSpec, learning_rate: float) -> keras.optimizers
     return keras.optimizers.Adam(learning_rate, **betas)
 
 
-def _useless(name: str) -> ConfigError:
-    return ConfigError(f"{name} must be left out, because {USELESS[name]}.")
-
-
-def _split(data: dict[str, Any], parts: int) -> list[dict[str, Any]]:
-    """Cuts every array of a batch into as many equal parts.
-
-    Raises:
-        ConfigError: there are no equal parts.
-    """
-    count = data["images"].shape[0]
-    if count is not None and count % parts:
-        raise ConfigError(f"A batch must be a multiple of critic_steps={parts} images, but got {count}.")
-    pieces = {name: ops.split(value, parts) for name, value in data.items()}
-    return [{name: piece[index] for name, piece in pieces.items()} for index in range(parts)]
-
-
 def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variables: list[Any]) -> None:
     """Applies gradients as `optimizer.apply` does, without its leak.
 
@@ -740,16 +727,3 @@ def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variable
         optimizer.apply(gradients, variables)
     else:
         tf.distribute.get_replica_context().merge_call(lambda _: optimizer.apply(gradients, variables))
-
-
-def to_signed(images: Any) -> Any:
-    """Maps uint8 images to float32 in [-1, 1]; float images only become float32.
-
-    Raises:
-        ConfigError: they are neither.
-    """
-    dtype = keras.backend.standardize_dtype(images.dtype)
-    if dtype != "uint8" and not keras.backend.is_float_dtype(dtype):
-        raise ConfigError(f"images must be uint8, or float in [-1, 1], but got {dtype}.")
-    signed = ops.cast(images, "float32")
-    return signed / 127.5 - 1.0 if dtype == "uint8" else signed
