@@ -453,11 +453,20 @@ def test_few_images_warn(labelled: bool, tmp_path: Path, quick: None) -> None:
         with pytest.warns(UserWarning, match=message) as caught:
             quality = QualityEvaluator.fit(data, tmp_path)
         assert {one.filename for one in caught if "are few" in str(one.message)} == {__file__}
+    bias, floor = quality.card["sampling_bias"], quality.floor["fcd"]
+    # The floor has more of that bias, for it is of fewer images.
+    said = f"fcd {bias:.2f} with 500 images, not 0; compare scores with that, not with the floor {floor:.2f} of only 12"
+    assert f" {said} images, " in str(caught[-1].message)
     assert quality.samples == 500
     assert quality.card["sampling_bias"] > 0.1
     # 12 held-out images have no extrapolation, which 500 generated ones have.
     assert set(quality.metrics) - set(quality.floor) == {"fcd_infinity"}
     assert set(quality.evaluate(generator_model())) == set(quality.metrics)
+
+
+def test_a_floor_of_as_many_images_is_what_to_compare_with(quick: None) -> None:
+    with pytest.warns(UserWarning, match=r" with 12 images, not 0; compare scores with the floor \d\.\d\d, add "):
+        QualityEvaluator.fit(few_digits(), samples=12)
 
 
 @pytest.mark.parametrize("objective", ["kid", "coverage"])

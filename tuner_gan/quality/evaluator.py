@@ -245,9 +245,12 @@ class QualityEvaluator:
         if bias > LARGEST_BIAS and self.objective in ("fcd", "mind"):
             real = self.card["reference_images"]
             few = f"{real} reference" if real <= self.samples else f"{self.samples} generated"
+            floor, held_out = f"the floor {self.floor['fcd']:.2f}", self.card["holdout_images"]
+            # Fewer images have more of the bias: below that floor, a generator need not be better than real images.
+            measure = floor if held_out == self.samples else f"that, not with {floor} of only {held_out} images"
             warnings.warn(
-                f"{few} images are few: a perfect generator is expected to score fcd {bias:.2f}, not 0; compare scores "
-                f"with the floor {self.floor['fcd']:.2f}, add images, or rank by kid, which has no such bias.",
+                f"{few} images are few: a perfect generator is expected to score fcd {bias:.2f} with {self.samples} "
+                f"images, not 0; compare scores with {measure}, add images, or rank by kid, which has no such bias.",
                 UserWarning,
                 stacklevel=3,
             )
