@@ -46,6 +46,7 @@ def card_json(
     search, floor = results.config, find_part(results.classifier, "floor")
     data, best = find_part(search, "data"), _best_execution(record)
     several = best is not None and record.trainings > 1
+    repeated = _repeated(results, record)
     return {
         "schema": files.SCHEMA,
         "trial_id": record.trial_id,
@@ -69,7 +70,8 @@ def card_json(
             }
             for name, value in record.metrics.items()
         },
-        "baselines": {trial.trial_id: trial.score for trial in results.records if trial.origin == "baseline"},
+        "baselines": {trial.trial_id: _outcome(trial) for trial in results.records if trial.origin == "baseline"},
+        "repeats": None if repeated is None else {"trial_id": repeated.trial_id, **_outcome(repeated)},
         "flags": {flag: FLAG_MEANINGS.get(flag) for flag in record.flags},
         "parameters": {"generator": record.generator_params, "discriminator": record.discriminator_params},
         "files": [dict(vars(artifact)) for artifact in artifacts],
@@ -138,7 +140,7 @@ def model_card(
         "",
         *_flags(record),
         *_spread(record, objective),
-        *_baselines(results, objective),
+        *_baselines(results, record, objective),
         "## Made from",
         "",
         f"* data: {_cell(data.get('name', 'unknown'))}, {_cell(data.get('images', 'unknown'))} training images, "
@@ -262,12 +264,33 @@ def _spread(record: TrialRecord, objective: str) -> list[str]:
     ]
 
 
-def _baselines(results: SearchResults, objective: str) -> list[str]:
+def _baselines(results: SearchResults, record: TrialRecord, objective: str) -> list[str]:
+    """Scores of the tutorials, and of the trial that a finalist repeats, which may have been trained for far longer."""
     rows = [trial for trial in results.records if trial.origin == "baseline" and trial.score is not None]
     if not rows:
         return []
     scores = ", ".join(f"{_cell(trial.trial_id)} {trial.score:.4g}" for trial in rows)
-    return [f"For comparison, {_cell(objective)} of the tutorials in the same search: {scores}.", ""]
+    lengths = " and ".join(_cell(trial.epochs) for trial in rows)
+    said = [
+        f"For comparison, {_cell(objective)} of the tutorials in the same search: {scores}.",
+        f"{'They were' if len(rows) > 1 else 'It was'} trained for {lengths} epochs, this generator for "
+        f"{_cell(record.epochs)}.",
+    ]
+    first = _repeated(results, record)
+    if first is not None:
+        said.append(
+            f"Trial {_cell(first.trial_id)}, which it repeats, has {_cell(first.score)} after {_cell(first.epochs)}."
+        )
+    return [" ".join(said), ""]
+
+
+def _outcome(trial: TrialRecord) -> dict[str, Any]:
+    return {"score": trial.score, "epochs": trial.epochs}
+
+
+def _repeated(results: SearchResults, record: TrialRecord) -> TrialRecord | None:
+    """The trial that a finalist repeats, unless its folder is gone."""
+    return next((trial for trial in results.records if trial.trial_id == record.repeats), None)
 
 
 def _shape(shape: Any) -> str:

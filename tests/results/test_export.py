@@ -204,7 +204,30 @@ def test_the_card_says_how_good_it_is_and_what_it_was_made_from(project: Path) -
     assert f"versions: keras {keras.__version__}, python 3.11\n" in card
     assert "| generator\\_depth | 2 |" in card
     assert "fcd of the tutorials in the same search: tutorial\\_dense 0.75." in card
+    assert "dense 0.75. It was trained for 10 epochs, this generator for 10.\n" in card
     assert "One training from one seed" in card
+
+
+def test_the_card_says_how_long_each_was_trained_that_it_compares(tmp_path: Path) -> None:
+    folder = write_project(
+        tmp_path / "demo",
+        record_json("tutorial_dense", origin="baseline", score=0.75, epochs=12),
+        record_json("tutorial_conv", origin="baseline", score=0.5, epochs=8),
+        record_json("0000", score=0.25, epochs=9),
+        record_json("final_0000", origin="finalist", score=0.125, epochs=240),
+    )
+    results = load(folder)
+    assert (
+        "\nFor comparison, fcd of the tutorials in the same search: tutorial\\_conv 0.5, tutorial\\_dense 0.75. They "
+        "were trained for 8 and 12 epochs, this generator for 240. Trial 0000, which it repeats, has 0.25 after 9.\n"
+    ) in model_card(results, results.best)
+    content = card_json(results, results.best)
+    assert content["baselines"] == {
+        "tutorial_conv": {"score": 0.5, "epochs": 8},
+        "tutorial_dense": {"score": 0.75, "epochs": 12},
+    }
+    assert content["repeats"] == {"trial_id": "0000", "score": 0.25, "epochs": 9}
+    assert card_json(results, results.trial("0000"))["repeats"] is None
 
 
 LICENCE = "CC BY 4.0 (Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak)"
