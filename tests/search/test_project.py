@@ -81,6 +81,12 @@ def test_the_settings_are_those_that_decide_the_result(tmp_path: Path) -> None:
     assert [content["config"][name] for name in ("pruner", "max_failures", "enqueue")] == ["none", None, None]
 
 
+def test_hyperband_notes_the_epochs_of_its_longest_trials(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, oracle="hyperband", max_epochs=4, eager=True)
+    tuner.search(blobs(), max_total_epochs=1)
+    assert files.read_json(tmp_path / "search" / files.SEARCH)["config"]["max_epochs"] == 4
+
+
 def test_the_same_search_is_the_same_another_day(tmp_path: Path) -> None:
     later = {**described(), "created_at": "2030-01-01T00:00:00+00:00", "versions": {}, "elapsed_s": 5.0, "config": {}}
     check_same(tmp_path, described(), later)

@@ -104,6 +104,7 @@ def test_the_project_folder(searched: GANTuner) -> None:
     content = files.read_json(searched.folder / files.SEARCH)
     assert content["config"] == {
         "epochs": 1,
+        "max_epochs": None,
         "max_trials": 1,
         "max_time": None,
         "max_total_epochs": None,

@@ -479,8 +479,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
         most_failures = self.oracle.max_consecutive_failed_trials
+        is_hyperband = isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle)
         config = {
             "epochs": epochs,
+            "max_epochs": self.oracle.max_epochs if is_hyperband else None,
             "max_trials": self.oracle.max_trials,
             "max_time": max_time,
             "max_total_epochs": max_total_epochs,
