@@ -222,7 +222,11 @@ def _add_export(commands: Any) -> None:
         metavar="A,B",
         help="keras (always written), saved_model, litert or onnx; each is compared with Keras (default: keras)",
     )
-    export.add_argument("--discriminator", action="store_true", help="write the discriminator, too")
+    export.add_argument(
+        "--discriminator",
+        action="store_true",
+        help="write the discriminator, too, from images in [-1, 1] to logits (the larger, the more real)",
+    )
     export.set_defaults(run=_export)
 
 
