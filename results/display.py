@@ -53,9 +53,13 @@ PREFERRED = (
     "epochs",
 )
 """What follows them as far as there is room, the most telling first; then hyperparameters, but no other metric."""
+FIRST_OF_EPOCHS = ("trial_id", "execution", "epoch")
+"""Columns of a history that are always shown, and with them the objective; then both losses, scores, and the clock."""
 REASONS = 3
 HEADER_WIDTH = 10
 """A header wraps at dots and underscores so as to stay about this narrow."""
+TEXT_WIDTH = 24
+"""Longer text may be folded, to this width at least; nothing else is, and least of all a number inside its digits."""
 
 
 def render(table: pd.DataFrame, format: str) -> str:
@@ -81,30 +85,40 @@ def render(table: pd.DataFrame, format: str) -> str:
     raise ConfigError(f"Expected one of the formats {', '.join(FORMATS)}, got {format!r}.")
 
 
-def rich_table(table: pd.DataFrame, width: int = 100) -> Table:
+def rich_table(table: pd.DataFrame, width: int = 100, objective: str | None = None) -> Table:
     """Lays a table out for a terminal: numbers of 4 significant digits, columns without a value left out.
 
-    A whole table of trials is wider than any terminal; of it, the columns that tell most and fit
-    are shown, and below it why trials failed. `tables.select` chooses others, which are all shown.
+    A whole table of trials or of epochs is wider than most terminals; of it, the columns that tell most and fit are
+    shown, and below trials why some failed. `tables.select` chooses others, which are all shown: where they are wider
+    than the terminal, so is the table.
 
     Args:
         width: columns of the terminal.
+        objective: the score that a history shows however narrow the terminal.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    names = _compact(table, width)
-    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    names = _compact(table, width, objective)
+    widths = {name: _column_width(table, name) for name in names}
+    foldable = {name for name in names if _is_text(table, name) and widths[name] > TEXT_WIDTH}
+    least = sum(TEXT_WIDTH if name in foldable else widths[name] for name in names)
+    shown = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        width=least if least > width else None,
+    )
     for name in names:
-        numeric = pd.api.types.is_numeric_dtype(table[name])
         shown.add_column(
             Text(_header(name)),
-            justify="right" if numeric else "left",
-            no_wrap=name in FIRST and name != FLAGS,
+            justify="right" if pd.api.types.is_numeric_dtype(table[name]) else "left",
+            no_wrap=name not in foldable,
             overflow="fold",
         )
-    if _is_whole(table):
+    if _is_whole(table, "trials"):
         shown.caption = Text(_failures(table)) or None
         shown.caption_justify = "left"
     for row in table[names].itertuples(index=False, name=None):
@@ -177,9 +191,14 @@ def _style(column: str, cell: str) -> str:
     return STYLES.get(cell, "") if column == "status" else ""
 
 
-def _is_whole(table: pd.DataFrame) -> bool:
-    """Whether it has every column of a table of trials, so nobody chose any."""
-    return {column.name for column in COLUMNS["trials"] if not column.name.endswith("*")} <= set(table.columns)
+def _is_whole(table: pd.DataFrame, kind: str) -> bool:
+    """Whether it has every column of a table of this kind, so nobody chose any."""
+    return {column.name for column in COLUMNS[kind] if not column.name.endswith("*")} <= set(table.columns)
+
+
+def _is_text(table: pd.DataFrame, name: str) -> bool:
+    """Whether a column may be folded; an id may not, as other commands are given it."""
+    return (name == FLAGS or name not in FIRST) and pd.api.types.is_string_dtype(table[name])
 
 
 def _column_width(table: pd.DataFrame, name: str) -> int:
@@ -199,21 +218,26 @@ def _failures(table: pd.DataFrame) -> str:
     return "\n".join([*lines, *([f"{more} failed for other reasons"] if more else [])])
 
 
-def _compact(table: pd.DataFrame, width: int) -> list[str]:
+def _compact(table: pd.DataFrame, width: int, objective: str | None) -> list[str]:
     """Names of the columns to show, in order."""
     filled = [str(name) for name in table.columns if table.empty or table[name].notna().any()]
-    if not _is_whole(table):
-        return filled
-    searched = sorted(
-        (name for name in filled if name.startswith(HP)), key=lambda name: table[name].nunique(dropna=False) < 2
-    )
-    chosen = [name for name in FIRST if name in filled]
-    room = width - sum(_column_width(table, name) for name in chosen)
-    for name in [*PREFERRED, *searched]:
+    metrics = [name for name in filled if name.startswith(METRIC)]
+    if _is_whole(table, "trials"):
+        searched = sorted(
+            (name for name in filled if name.startswith(HP)), key=lambda name: table[name].nunique(dropna=False) < 2
+        )
+        chosen = [name for name in FIRST if name in filled]
         # The objective is among the metrics, and a second time the score would only take room.
-        if name not in filled or (name.startswith(METRIC) and _is_score(table, name)):
-            continue
-        if _column_width(table, name) <= room:
+        scores = [name for name in PREFERRED if name in filled and not (name in metrics and _is_score(table, name))]
+        others = [*scores, *searched]
+    elif _is_whole(table, "history"):
+        chosen = [name for name in (*FIRST_OF_EPOCHS, f"{METRIC}{objective}") if name in filled]
+        others = ["d_loss", "g_loss", *PREFERRED, *metrics, "seconds", "step"]
+    else:
+        return filled
+    room = width - sum(_column_width(table, name) for name in chosen)
+    for name in others:
+        if name in filled and name not in chosen and _column_width(table, name) <= room:
             room -= _column_width(table, name)
             chosen.append(name)
     return chosen

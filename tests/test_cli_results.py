@@ -43,6 +43,23 @@ def test_report_of_a_real_search(project: Path, capsys: Capture) -> None:
     assert call(capsys, "report", str(project), "-o", "out/page.html").out == "out/page.html\n"
 
 
+@pytest.mark.parametrize(
+    "command", [("history",), ("trials", "--columns", "trial_id,score,metric.fcd,seed,duration_s,checkpoint")]
+)
+def test_a_narrow_terminal_cuts_no_number(
+    project: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = call(capsys, command[0], str(project), *command[1:]).out.splitlines()
+    monkeypatch.setenv("COLUMNS", "150")
+    wide = call(capsys, command[0], str(project), *command[1:]).out.split()
+    numbers = [word for line in lines for word in line.split() if re.fullmatch(r"[\d.]+(e-?\d+)?", word)]
+    assert len(numbers) > 3
+    assert set(numbers) <= set(wide)
+    if command[0] == "trials":
+        assert max(map(len, lines)) > 40
+
+
 def test_report_loads_no_tensorflow(project: Path, tmp_path: Path) -> None:
     code = """
 import sys

@@ -549,7 +549,9 @@ def _trials(options: argparse.Namespace) -> int:
 def _history(options: argparse.Namespace) -> int:
     from tuner_gan.results import load
 
-    return _write_table(load(options.folder).history(options.trial), options, "There are no epochs yet.")
+    results = load(options.folder)
+    table = results.history(options.trial)
+    return _write_table(table, options, "There are no epochs yet.", objective=results.project.objective)
 
 
 def _classes(options: argparse.Namespace) -> int:
@@ -753,11 +755,13 @@ def _spaces(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_table(table: pd.DataFrame, options: argparse.Namespace, when_empty: str = NO_TRIALS) -> int:
+def _write_table(
+    table: pd.DataFrame, options: argparse.Namespace, when_empty: str = NO_TRIALS, objective: str | None = None
+) -> int:
     output = None if options.output is None else Path(options.output)
     kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
     if kind == "table":
-        _show(lambda console: _print_table(table, console, when_empty), output)
+        _show(lambda console: _print_table(table, console, when_empty, objective), output)
     else:
         from tuner_gan.results.display import render
 
@@ -787,10 +791,13 @@ def _write_text(text: str, output: Path | None) -> None:
     files.write_output(output, text)
 
 
-def _print_table(table: pd.DataFrame, console: Console, when_empty: str = NO_TRIALS) -> None:
+def _print_table(
+    table: pd.DataFrame, console: Console, when_empty: str = NO_TRIALS, objective: str | None = None
+) -> None:
     from tuner_gan.results.display import rich_table
 
-    console.print(rich_table(table, min(console.width, 160)) if len(table) else when_empty)
+    # What runs past the edge of the terminal is not cut off.
+    console.print(rich_table(table, min(console.width, 160), objective) if len(table) else when_empty, crop=False)
 
 
 def _console() -> Console:

@@ -16,7 +16,7 @@ def shown(renderable: Any, width: int = 100, color: bool = False) -> str:
         color_system="standard" if color else None,
         legacy_windows=False,
     )
-    console.print(renderable)
+    console.print(renderable, crop=False)  # as the command line does, which cuts nothing off
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from project_folders import SPACE, failed_json, record_json, write_project
+from project_folders import SPACE, failed_json, record_json, write_project, write_trial
 from rich.cells import cell_len
 from screens import shown, words
 
@@ -264,3 +264,42 @@ def test_many_hyperparameters_fit_too(tmp_path: Path) -> None:
     records = [record_json(f"{i:04}", hyperparameters=value) for i, value in enumerate(values)]
     project = write_project(tmp_path / "demo", *records, space={"hyperparameters": SPACE + space})
     assert max(map(cell_len, shown(rich_table(results.load(project).trials())).splitlines())) <= 100
+
+
+RUNGS = ["fcd", "fcd_se", "kid", "mind", "coverage", "classifier_score", "class_kl", "modes"]
+
+
+def history_of_many_scores(folder: Path) -> pd.DataFrame:
+    project = write_project(folder, rung_metrics=RUNGS, objective={"name": "mind", "direction": "min"})
+    rows = [f"0,{i},{9 * i},{1.234567 * i},0.7,0.9," + ",".join(f"{i}.23456" for _ in RUNGS) for i in range(1, 30)]
+    header = "execution,epoch,step,seconds,d_loss,g_loss," + ",".join(f"metric.{name}" for name in RUNGS)
+    write_trial(project, record_json("tutorial_conv"), "\n".join([header, *rows, ""]))
+    return results.load(project).history()
+
+
+def test_a_history_shows_the_columns_that_fit_and_the_objective_among_them(tmp_path: Path) -> None:
+    table = history_of_many_scores(tmp_path / "demo")
+    for width in (80, 100, 120, 160, 300):
+        text = shown(rich_table(table, width, "mind"), width)
+        assert max(map(cell_len, text.splitlines())) <= width
+        rows = [line.split() for line in text.splitlines() if "tutorial_conv" in line]
+        assert len(rows) == 29
+        columns = [str(column.header).replace("\n", "") for column in rich_table(table, width, "mind").columns]
+        assert columns[:6] == ["trial_id", "execution", "epoch", "metric.mind", "d_loss", "g_loss"]
+        assert rows[10][:6] == ["tutorial_conv", "0", "11", "11.23", "0.7", "0.9"]
+    assert set(columns) == set(table.columns)
+    assert headers(table, 100)[5] == "metric.fcd"
+
+
+def test_a_number_is_never_folded_and_chosen_columns_run_past_the_edge(tmp_path: Path) -> None:
+    names = ["trial_id", *(f"metric.{name}" for name in FULL), "started_at", "checkpoint", "message"]
+    table = full_table(tmp_path / "demo", [], [])
+    table["message"] = pd.array(["a long reason " * 9, pd.NA], dtype="string")
+    table["checkpoint"] = pd.array(["runs/demo/trial_tutorial_dense/generator.keras"] * 2, dtype="string")
+    text = shown(rich_table(select(table, names), 80), 80)
+    assert {"0.2", "0.8123", "-0.4", "71.5", "tutorial_dense", "long"} <= words(text)
+    assert "2026-11-23 18:00:00" in text
+    assert len(max(text.splitlines(), key=cell_len).rstrip()) > 80
+    narrow = shown(rich_table(select(table, ["trial_id", "score", "message"]), 60), 60)
+    assert "reason" in narrow  # what is text is folded, and then all of it fits
+    assert max(map(cell_len, narrow.splitlines())) <= 60
