@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -210,12 +212,21 @@ def _column_width(table: pd.DataFrame, name: str) -> int:
 
 
 def _failures(table: pd.DataFrame) -> str:
-    """The most frequent messages of failed and unreadable trials, one a line."""
+    """The most frequent reasons of failed and unreadable trials, one a line."""
     failed = table[table["status"].isin([FAILED, UNREADABLE])]
-    counts = Counter(short(message) for message in failed["message"] if not pd.isna(message))
-    lines = [f"{count} failed: {message}" for message, count in counts.most_common(REASONS)]
-    more = sum(counts.values()) - sum(count for _, count in counts.most_common(REASONS))
+    reasons = count_reasons(short(message) for message in failed["message"] if not pd.isna(message))
+    lines = [f"{count} failed: {reason}" for reason, count in reasons[:REASONS]]
+    more = sum(count for _, count in reasons[REASONS:])
     return "\n".join([*lines, *([f"{more} failed for other reasons"] if more else [])])
+
+
+def count_reasons(messages: Iterable[str]) -> list[tuple[str, int]]:
+    """Counts messages, the most frequent first; those that differ in the epoch of the end only are one, without it."""
+    grouped: dict[str, list[str]] = {}
+    for message in messages:
+        grouped.setdefault(re.sub(r" \(after epoch \d+\)$", "", message), []).append(message)
+    counts = {own[0] if len(set(own)) == 1 else reason: len(own) for reason, own in grouped.items()}
+    return Counter(counts).most_common()
 
 
 def _compact(table: pd.DataFrame, width: int, objective: str | None) -> list[str]:

@@ -20,7 +20,7 @@ import pandas as pd
 from tuner_gan import files
 from tuner_gan.results import plots
 from tuner_gan.results.checks import find_part
-from tuner_gan.results.display import short
+from tuner_gan.results.display import count_reasons, short
 from tuner_gan.results.loading import loading_code
 from tuner_gan.results.records import COMPLETED, FLAG_MEANINGS, RUNNING, TrialRecord
 
@@ -171,7 +171,7 @@ def summarise(results: SearchResults) -> str:
         searched += " The search is still running."
     ranked = [record for record in results.records if record.score is not None and record.status != RUNNING]
     if not ranked or results.trials()["rank"].isna().all():
-        reasons = Counter(record.message for record in results.records if record.message).most_common(1)
+        reasons = count_reasons(record.message for record in results.records if record.message)
         why = f" The most frequent reason is: {reasons[0][0]}" if reasons else ""
         return f"{searched} No trial has a score.{why}"
     best = results.best

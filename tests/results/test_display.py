@@ -303,3 +303,11 @@ def test_a_number_is_never_folded_and_chosen_columns_run_past_the_edge(tmp_path:
     narrow = shown(rich_table(select(table, ["trial_id", "score", "message"]), 60), 60)
     assert "reason" in narrow  # what is text is folded, and then all of it fits
     assert max(map(cell_len, narrow.splitlines())) <= 60
+
+
+def test_failures_that_differ_in_their_epoch_have_one_reason(tmp_path: Path) -> None:
+    messages = ["one class (after epoch 9)", "loss is nan (after epoch 1)", "one class (after epoch 18)", "no room"]
+    records = [failed_json(f"{i:04}", message=message) for i, message in enumerate([*messages, messages[1]])]
+    table = results.load(write_project(tmp_path / "demo", *records)).trials()
+    lines = [line.strip() for line in shown(rich_table(table)).splitlines()]
+    assert lines[-3:] == ["2 failed: one class", "2 failed: loss is nan (after epoch 1)", "1 failed: no room"]
