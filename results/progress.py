@@ -14,6 +14,7 @@ from tuner_gan.results.records import (
     COMPLETED,
     FAILED,
     FINALIST,
+    INTERRUPTED,
     METRIC,
     RUNNING,
     UNREADABLE,
@@ -60,7 +61,7 @@ def progress(
 
     now = now or datetime.now(UTC)
     running = [trial for trial in project.trials if trial.status == RUNNING]
-    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
+    ended = _ended_trials(project)
     at_once = max(1, len(running))
     running_s = sum(_since(trial, now) for trial in running)
     bars = Table.grid(padding=(0, 2))
@@ -141,6 +142,12 @@ def _failed(trials: list[TrialRecord]) -> int:
     return sum(trial.status in (FAILED, UNREADABLE) for trial in trials)
 
 
+def _ended_trials(project: Project) -> list[TrialRecord]:
+    """All but finalists; one that was interrupted has not ended, as it goes on when the search does."""
+    going = (RUNNING, INTERRUPTED)
+    return [trial for trial in project.trials if trial.status not in going and trial.origin != FINALIST]
+
+
 def _ended_finalists(project: Project) -> list[TrialRecord]:
     """Those of the present choice; an earlier one may have left others."""
     ids = {files.FINALIST_PREFIX + trial_id for trial_id in project.finalists}
@@ -151,7 +158,7 @@ def _seconds_left(
     project: Project, running_s: float, part: float, max_trials: int | None, limit: float | None, at_once: int
 ) -> float | None:
     """Estimates the rest from the mean duration of a trial; before one has ended, from the running ones' part."""
-    ended = [trial for trial in project.trials if trial.status != RUNNING and trial.origin != FINALIST]
+    ended = _ended_trials(project)
     timed = [trial for trial in ended if trial.status == COMPLETED and trial.duration_s]
     total = sum(trial.duration_s or 0.0 for trial in timed)
     each = total / len(timed) if timed else running_s / part if part else None

@@ -56,6 +56,14 @@ def test_progress_of_a_running_search(tmp_path: Path) -> None:
     assert "left unknown" in shown(progress(read, now=NOW))
 
 
+def test_a_trial_that_was_interrupted_has_not_ended(tmp_path: Path) -> None:
+    records = [record_json("0000", duration_s=20.0), running_json("0001", status="INTERRUPTED", duration_s=5.0)]
+    read = read_project(write_project(tmp_path / "demo", *records))
+    text = shown(progress(read, 10, 4, now=NOW))
+    assert "1/4 trials ended, 0 failed" in text
+    assert "elapsed 0:25, left about 1:00" in text
+
+
 def test_progress_of_the_finalists(tmp_path: Path) -> None:
     asked = {"finalists": 3, "finalist_seeds": 2}
     project = write_project(
