@@ -130,7 +130,7 @@ def _range(config: dict[str, Any]) -> str:
         scale = ", log" if config["sampling"] == "log" else ""
         steps = "" if step in (None, 1) else f", {'in steps' if linear else 'by factors'} of {step:g}"
         return f"{config['min_value']:g} to {config['max_value']:g}{scale}{steps}"
-    return "fixed" if "value" in config else "true, false"
+    return "fixed" if "value" in config else "True, False"
 
 
 def check_search_space(space: object, image_shape: tuple[int, int, int] | None = None) -> None:

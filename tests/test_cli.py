@@ -520,6 +520,7 @@ def test_spaces_lists_every_hyperparameter(capsys: Capture, name: str) -> None:
     if name in ("dcgan", "mlp"):
         assert re.search(r"generator_width_2 .*generator_depth is 2", found.out)
     assert re.search(r"generator_lr +│ \S+ to \S+, log +│ [\d.e-]+ +│ always", found.out)
+    assert re.search(r"adaptive_augmentation +│ True, False +│ False +│", found.out)
 
 
 def test_spaces_shows_a_steered_space_and_how_to_steer_it(capsys: Capture) -> None:
