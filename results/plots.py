@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ KINDS: Final = {
 SHOWN = 8
 """Hyperparameters that a figure shows at most: the most important ones."""
 INACTIVE = "inactive"
+NOTE_WIDTH = 44
+"""Characters in a line of what is said in place of a figure: Plotly breaks none, and a telephone has room for these."""
 NO_TRIAL = "No trial has a score yet"
 SUFFIXES = (".html", ".pdf", ".png", ".svg")
 
@@ -176,7 +179,11 @@ def slices(results: SearchResults) -> go.Figure:
         figure.update_xaxes(type="log" if _is_log(results, name) else None if number else "category", **place)
     figure.update_yaxes(type=_axis(table["score"], results), title=None)
     figure.update_yaxes(title=_plain(results.project.objective), col=1)
-    figure.update_layout(_LAYOUT, height=260 * rows + 60)
+    figure.update_annotations(font_size=11)  # long names stand side by side
+    # The legend is above the titles of the panels, in pixels: its place is a part of the panels' height.
+    panels, titles, margin = 260 * rows - 30, 26, {**_LAYOUT["margin"], "t": 66}
+    figure.update_layout(_LAYOUT, height=panels + margin["t"] + margin["b"], margin=margin)
+    figure.update_layout(legend_y=1 + titles / panels)
     return figure
 
 
@@ -273,7 +280,7 @@ def timeline(results: SearchResults) -> go.Figure:
             )
         )
     figure.update_xaxes(type="linear")
-    figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     figure.update_layout(barmode="overlay", height=160 + 44 * (int(lanes.max()) + 1))
     return figure
 
@@ -374,7 +381,8 @@ def _figure(results: SearchResults, x: str, y: str) -> go.Figure:
 def _empty(figure: go.Figure, text: str) -> go.Figure:
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    figure.add_annotation(text=_plain(text), showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+    lines = "<br>".join(_plain(line) for line in textwrap.wrap(text, NOTE_WIDTH))
+    figure.add_annotation(text=lines, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     return figure
 
 

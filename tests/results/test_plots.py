@@ -139,6 +139,25 @@ def test_slices_have_the_scale_of_the_space(found: results.SearchResults) -> Non
     assert dict(zip(titles, types, strict=True)) == {"generator_depth": None, "generator_lr": "log"}
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 8])
+def test_the_legend_of_slices_is_above_the_titles(tmp_path: Path, count: int) -> None:
+    values = [{f"x{i}": float(j * 10**i) for i in range(count)} for j in (1, 2)]
+    records = [record_json(f"000{j}", score=1.0 + j, hyperparameters=point) for j, point in enumerate(values)]
+    figure = plots.slices(results.load(write_project(tmp_path / "demo", *records)))
+    margin = figure.layout.margin
+    panels = figure.layout.height - margin.t - margin.b
+    pixels = (figure.layout.legend.y - 1) * panels
+    assert 20 < pixels < margin.t - 20  # higher than a title, and itself within the margin
+    assert {annotation.font.size for annotation in figure.layout.annotations} == {11}
+
+
+def test_what_is_said_in_place_of_a_figure_has_short_lines(tmp_path: Path) -> None:
+    figure = plots.importance(results.load(write_project(tmp_path / "demo", record_json())))
+    lines = figure.layout.annotations[0].text.split("<br>")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= plots.NOTE_WIDTH
+
+
 def test_pareto_draws_the_front(found: results.SearchResults) -> None:
     figure = plots.pareto(found)
     fronts = [trace for trace in figure.data if trace.name == "nothing is better at this cost"]

@@ -97,8 +97,25 @@ def test_all_figures_are_drawn_within_the_width(browser: webdriver.Chrome, repor
         assert plot.rect["height"] > 150
     # Nothing but the table, which scrolls by itself, is wider than the screen.
     assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
+    assert edge(browser, "#plot-slices .legend", "bottom") < edge(browser, "#plot-slices .annotation-text", "top")
+    assert edge(browser, "#plot-timeline .ytick text", "left") > edge(browser, "#plot-timeline", "left")
     for image in browser.find_elements(By.CSS_SELECTOR, ".pictures img"):
         assert int(str(image.get_property("naturalWidth"))) > 100
+
+
+def edge(browser: webdriver.Chrome, selector: str, side: str) -> float:
+    """Pixels from the left or the top of the screen to a side of an element."""
+    found = browser.execute_script(f"return document.querySelector({selector!r}).getBoundingClientRect().{side}")
+    assert isinstance(found, int | float)
+    return float(found)
+
+
+def test_what_is_said_in_place_of_a_figure_is_seen_on_a_telephone(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "demo", record_json(), record_json("0001"))
+    open_page(browser, write_report(results.load(folder), folder / "report.html"), PHONE)
+    note = "#plot-importance .annotation-text"
+    assert "at least 4 ranked trials" in browser.find_element(By.CSS_SELECTOR, note).text
+    assert 0 < edge(browser, note, "left") < edge(browser, note, "right") < PHONE[0]
 
 
 def trials(browser: webdriver.Chrome) -> list[str]:
