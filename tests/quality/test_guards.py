@@ -15,6 +15,7 @@ from tuner_gan.datasets import DataSplits
 from tuner_gan.errors import DegenerateError
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.quality.guards import FLAGS, find_flags
+from tuner_gan.quality.metrics import class_kl
 
 Images = npt.NDArray[np.uint8]
 
@@ -53,6 +54,17 @@ REAL = {
 )
 def test_flags_follow_from_the_scores(changes: dict[str, float], flags: tuple[str, ...]) -> None:
     assert find_flags({**REAL, **changes}, REAL, 1000, 1000, 1000) == flags
+
+
+@pytest.mark.parametrize(
+    ("counts", "flags"),
+    [([100, 1], ()), ([90, 10], ()), ([50, 50], ("collapsed",)), ([1, 100], ("collapsed",))],
+)
+def test_one_class_only_is_as_collapsed_as_the_real_images_are_not_of_it(
+    counts: list[int], flags: tuple[str, ...]
+) -> None:
+    scores = {**REAL, "class_kl": class_kl(np.zeros(500, int), np.array(counts) + 0.5)}
+    assert find_flags(scores, REAL, 500, 100, 100) == flags
 
 
 def test_few_images_can_be_near_the_training_set_by_chance() -> None:

@@ -6,6 +6,7 @@ The processes and signals, the full disk and the damaged files are real.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -45,6 +46,7 @@ from searches import (
 from tuner_gan import files
 from tuner_gan.errors import ProjectError, SearchError
 from tuner_gan.gan.model import GAN
+from tuner_gan.quality.metrics import class_kl
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord, read_history
 from tuner_gan.search.tuner import GANTuner
@@ -564,13 +566,14 @@ class Counted(MeanQuality):
     """Also counts the classes that a generator makes."""
 
     modes = 10.0
+    class_kl = math.log(10)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return (*super().metrics, "modes")
+        return (*super().metrics, "modes", "class_kl")
 
     def score(self, generator: keras.Model) -> dict[str, float]:
-        return super().score(generator) | {"modes": self.modes}
+        return super().score(generator) | {"modes": self.modes, "class_kl": self.class_kl}
 
 
 def test_one_class_only_at_three_rungs_is_a_collapse(tmp_path: Path) -> None:
@@ -604,6 +607,14 @@ def test_one_class_only_at_three_rungs_is_a_collapse(tmp_path: Path) -> None:
     assert failed.message == "the generator makes images of one class only (after epoch 4)"
     assert len(read_history(failed)) == 3
     assert [tuner.results().trial(trial_id).status for trial_id in "02"] == ["COMPLETED"] * 2
+
+
+def test_one_class_only_is_no_collapse_where_nearly_all_real_images_are_of_it(tmp_path: Path) -> None:
+    quality = Counted(blobs())
+    quality.modes = 1.0
+    quality.class_kl = class_kl(np.zeros(500, int), np.array([100.5, 1.5]))
+    (record,) = run_search(tmp_path, quality=quality, **(SEARCH | {"max_trials": 1, "epochs": 6})).results().records
+    assert (record.status, record.flags, record.epochs) == ("COMPLETED", (), 6)
 
 
 class Fails(keras.callbacks.Callback):  # type: ignore[misc]

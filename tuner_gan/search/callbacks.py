@@ -20,6 +20,7 @@ import numpy as np
 from tuner_gan import files
 from tuner_gan.errors import DegenerateError, ProjectError
 from tuner_gan.images import sample_images, save_grid
+from tuner_gan.quality.guards import CLASS_KL
 from tuner_gan.results.records import ClassRecord, ExecutionRecord
 from tuner_gan.search.checkpoint import Checkpoint, Progress, check_room
 
@@ -293,12 +294,17 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return metrics
 
     def _check_classes(self, metrics: Mapping[str, float]) -> None:
-        """Ends a training that has made one class only at three rungs: in its first tenth many do, and recover."""
+        """Ends a training that has made one class only at three rungs: in its first tenth many do, and recover.
+
+        Where nearly all real images are of one class, a good generator makes that one only. What is not out of balance
+        enough for the flag of a finished trial is no ground for ending one.
+        """
         begun = math.ceil(self.epochs / SCORINGS)
         rungs = [row for row in self.rows if row["execution"] == self.execution and row["epoch"] >= begun]
         known = [row["metric.modes"] for row in rungs if row.get("metric.modes") is not None]
         modes = [*known, metrics.get("modes") if self.last_epoch >= begun else None][-ONE_CLASS_RUNGS:]
-        if modes == [1] * ONE_CLASS_RUNGS and self.last_epoch < self.epochs:
+        is_one_class = modes == [1] * ONE_CLASS_RUNGS and metrics["class_kl"] > CLASS_KL
+        if is_one_class and self.last_epoch < self.epochs:
             raise DegenerateError("the generator makes images of one class only", "collapsed")
 
     def evaluate_best(self, generator: keras.Model) -> None:
