@@ -254,19 +254,45 @@ def test_one_sub_folder_counts_as_no_labels(tmp_path: Path) -> None:
     assert (data.labels, data.num_classes) == (None, None)
 
 
+def left_out(folder: Path, names: str) -> str:
+    return re.escape(
+        f"{folder} has sub-folders that are left out ({names}): images are read from the folder itself or from one "
+        "sub-folder a class, as .png, .jpg, .jpeg, so move or convert theirs, or take them out."
+    )
+
+
 def test_a_class_of_other_files_is_told(tmp_path: Path) -> None:
     save_images(tmp_path / "cats", random_images(30))
     save_images(tmp_path / "dogs", random_images(30))
     for name, suffix in (("foxes", ".bmp"), ("wolves", ".tif")):
         save_images(tmp_path / name, random_images(30), suffix=suffix)
-    said = (
-        f"{tmp_path} has sub-folders without PNG or JPEG files (foxes, wolves), which are left out: convert their "
-        "images to .png, .jpg, .jpeg, or take them out."
-    )
-    with pytest.warns(UserWarning, match=f"^{re.escape(said)}$") as caught:
+    with pytest.warns(UserWarning, match=f"^{left_out(tmp_path, 'foxes, wolves')}$") as caught:
         data = datasets.load(tmp_path)
     assert caught[0].filename == __file__
     assert data.class_names == ("cats", "dogs")
+
+
+def test_images_further_down_are_told(tmp_path: Path) -> None:
+    for name in ("2021", "2022/by the sea", "x", "x/old/deep", "x/.hidden", ".cache/deep"):
+        save_images(tmp_path / name, random_images(30))
+    (tmp_path / "x" / "notes").mkdir()
+    (tmp_path / "x" / "notes" / "notes.txt").write_text("no image")
+    (tmp_path / "x" / "up").symlink_to(tmp_path)
+    with pytest.warns(UserWarning, match=f"^{left_out(tmp_path, '2022, x/old')}$") as caught:
+        data = datasets.load(tmp_path)
+    assert len(caught) == 1
+    assert (len(data), data.class_names) == (60, ("2021", "x"))
+
+
+def test_images_further_down_than_those_of_a_flat_folder_are_told(tmp_path: Path) -> None:
+    save_images(tmp_path, random_images(50))
+    save_images(tmp_path / "trip" / "deep", random_images(30), suffix=".JPG")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no image")
+    (tmp_path / "trip" / "deep" / "up").symlink_to(tmp_path)
+    with pytest.warns(UserWarning, match=f"^{left_out(tmp_path, 'trip')}$"):
+        data = datasets.load(tmp_path)
+    assert len(data) == 50
 
 
 def test_jpeg(tmp_path: Path) -> None:

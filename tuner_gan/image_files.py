@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import math
+import os
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -112,7 +113,8 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
             memory for.
 
     Warns:
-        UserWarning: there are classes, and a sub-folder that is none, because all that it holds are other files.
+        UserWarning: sub-folders are left out: beside classes those that hold other files or only sub-folders, in a
+            class or beside images those that hold images further down.
     """
     flat = _image_paths(folder)
     classes = [entry for entry in _visible(folder) if entry.is_dir()]
@@ -125,14 +127,17 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
     paths = flat or [path for paths in by_class.values() for path in paths]
     if not paths:
         raise DatasetError(
-            f"{folder} holds no images ({_listed(_visible(folder))}): expected PNG or JPEG files in it or in one "
-            "sub-folder a class, or the four IDX files of an MNIST-format dataset."
+            f"{folder} holds no images ({_listed(folder, _visible(folder))}): expected PNG or JPEG files in it or in "
+            "one sub-folder a class, or the four IDX files of an MNIST-format dataset."
         )
-    others = [entry for entry in classes if entry.name not in by_class and _visible(entry)]
-    if by_class and others:
+    left_out = [entry for entry in classes if by_class and entry.name not in by_class and _visible(entry)]
+    for taken in [folder] if flat else [folder / name for name in by_class]:
+        left_out += _deeper(taken)
+    if left_out:
         warnings.warn(
-            f"{folder} has sub-folders without PNG or JPEG files ({_listed(others)}), which are left out: convert "
-            f"their images to {', '.join(_SUFFIXES)}, or take them out.",
+            f"{folder} has sub-folders that are left out ({_listed(folder, left_out)}): images are read from the "
+            f"folder itself or from one sub-folder a class, as {', '.join(_SUFFIXES)}, so move or convert theirs, or "
+            "take them out.",
             UserWarning,
             stacklevel=4,  # the caller of datasets.load
         )
@@ -140,13 +145,28 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
     return RawImages(_read_images(paths, image_size), np.array(labels) if labels else None)
 
 
-def _listed(entries: Sequence[Path]) -> str:
-    names = ", ".join(entry.name for entry in entries[:3])
+def _listed(folder: Path, entries: Sequence[Path]) -> str:
+    names = ", ".join(entry.relative_to(folder).as_posix() for entry in entries[:3])
     return f"{names} and {len(entries) - 3} more" if len(entries) > 3 else names or "it is empty"
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _deeper(folder: Path) -> list[Path]:
+    """The visible sub-folders that hold images, however far down. No links are followed, which may lead in circles."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    return [folder / name for name in names if not name.startswith(".") and _holds_images(folder / name)]
+
+
+def _holds_images(folder: Path) -> bool:
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(name.lower().endswith(_SUFFIXES) and not name.startswith(".") for name in names):
+            return True
+    return False
 
 
 def _image_paths(folder: Path) -> list[Path]:
