@@ -59,8 +59,8 @@ def export(
     Raises:
         SelectionError: there is no such trial, or it has no generator.
         ConfigError: a format is not known, or takes a package that is not installed.
-        ProjectError: a file of the trial is damaged, the folder cannot be written, or a format cannot hold the
-            generator.
+        ProjectError: a file of the trial is damaged, the folder cannot be written or is that of another trial or of a
+            search, or a format cannot hold the generator.
     """
     check_formats(formats)
     if directory is not None and not os.fspath(directory):
@@ -75,6 +75,11 @@ def export(
         raise SelectionError(f"Trial {record.trial_id}{missing} cannot be exported: it is {record.status}{reason}.")
     default = files.BEST_DIR if trial_id == "best" else f"export_{record.trial_id}"
     target = Path(directory) if directory is not None else results.folder / default
+    held = next((name for name in (files.RECORD, files.SEARCH) if (target / name).exists()), None)
+    if held is not None and not target.samefile(record.folder):  # another trial's own generator would be overwritten
+        raise ProjectError(
+            f"{target} is the folder of another trial or of a search ({held} is in it): choose another folder."
+        )
     generator, images = _try_generator(source, record.trial_id)
     architecture = files.read_json(record.folder / files.ARCHITECTURE)  # damaged, it must not stop the copying midway
     gan = _load_gan(record, architecture) if discriminator else None

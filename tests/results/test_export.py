@@ -517,6 +517,15 @@ def test_damaged_files_of_a_trial_are_named_and_nothing_is_written(project: Path
     assert not (project / files.BEST_DIR).exists()
 
 
+@pytest.mark.parametrize(("target", "held"), [("trial_0000", files.RECORD), ("", files.SEARCH)])
+def test_the_folder_of_another_trial_or_of_a_search_stays_as_it_is(project: Path, target: str, held: str) -> None:
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    message = f"{project / target} is the folder of another trial or of a search ({held} is in it): choose another"
+    with pytest.raises(ProjectError, match=f"^{re.escape(message)} folder.$"):
+        export(project, directory=project / target)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
 def test_a_generator_that_makes_nan_is_refused(project: Path, gan: GAN) -> None:
     broken = keras.models.clone_model(gan.generator)
     broken.set_weights([np.full_like(weight, np.nan) for weight in broken.get_weights()])
