@@ -70,8 +70,10 @@ def card_json(
             }
             for name, value in record.metrics.items()
         },
-        "baselines": {trial.trial_id: _outcome(trial) for trial in results.records if trial.origin == "baseline"},
-        "repeats": None if repeated is None else {"trial_id": repeated.trial_id, **_outcome(repeated)},
+        "baselines": {trial.trial_id: trial.score for trial in results.records if trial.origin == "baseline"},
+        "repeats": None
+        if repeated is None
+        else {"trial_id": repeated.trial_id, "score": repeated.score, "epochs": repeated.epochs},
         "flags": {flag: FLAG_MEANINGS.get(flag) for flag in record.flags},
         "parameters": {"generator": record.generator_params, "discriminator": record.discriminator_params},
         "files": [dict(vars(artifact)) for artifact in artifacts],
@@ -282,10 +284,6 @@ def _baselines(results: SearchResults, record: TrialRecord, objective: str) -> l
             f"Trial {_cell(first.trial_id)}, which it repeats, has {_cell(first.score)} after {_cell(first.epochs)}."
         )
     return [" ".join(said), ""]
-
-
-def _outcome(trial: TrialRecord) -> dict[str, Any]:
-    return {"score": trial.score, "epochs": trial.epochs}
 
 
 def _repeated(results: SearchResults, record: TrialRecord) -> TrialRecord | None:
