@@ -511,6 +511,31 @@ def test_a_search_waits_for_a_database_that_is_away(
     assert len(artifacts) == 3  # one a trial, however often it was tried
 
 
+def test_a_database_that_stays_away_fails_no_trial(
+    tmp_path: Path, whole: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search ends, and the trial that ran goes on with the same command."""
+    monkeypatch.setattr("tuner_gan.search.storage.SECONDS_LOCKED", 0.1)
+    monkeypatch.setattr("tuner_gan.search.storage.SECONDS_PATIENT", 0.5)
+    database = str(tmp_path / "search" / files.STUDY)
+    holder: list[subprocess.Popen[str]] = []
+
+    def hold(gan: GAN) -> None:
+        holder.append(subprocess.Popen([sys.executable, "-c", HOLD, database], stdout=subprocess.PIPE, text=True))
+        assert holder[0].stdout is not None
+        assert holder[0].stdout.readline() == "held\n"
+
+    with pytest.raises(ProjectError, match=r"^The study in study\.db cannot be used \(database is locked\)"):
+        run_search(
+            tmp_path, hypermodel=Struck(At(hold)), pruner="median", **SEARCH
+        )  # which asks, and ends none of three
+    holder[0].kill()
+    holder[0].communicate()
+    statuses = [record.status for record in load(tmp_path / "search").records]
+    assert (statuses.count("INTERRUPTED"), statuses.count("FAILED")) == (1, 0)
+    pd.testing.assert_frame_equal(repeatable(run_search(tmp_path, pruner="median", **SEARCH)), whole)
+
+
 # Trials that fail.
 
 

@@ -359,7 +359,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def fatal_when_unwritable() -> Iterator[None]:
-    """Ends the search when its folder cannot be written: every later trial would fail for the same reason.
+    """Ends the search when its folder or its study cannot be written: every later trial would fail for the same reason.
 
     Raises:
         keras_tuner.errors.FatalRuntimeError: its argument is a `ProjectError` that says what is wrong, because Keras

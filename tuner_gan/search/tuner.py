@@ -817,7 +817,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         oracle = self.oracle
         if not isinstance(oracle, OptunaOracle):
             return None
-        return lambda score, execution, epoch: oracle.report(trial_id, score, execution=execution, epoch=epoch)
+
+        def report(score: float, execution: int, epoch: int | None) -> bool:
+            with fatal_when_unwritable():
+                return oracle.report(trial_id, score, execution=execution, epoch=epoch)
+
+        return report
 
     def _recipe(self, hp: keras_tuner.HyperParameters) -> tuple[Callable[[], GAN], Callable[..., Any]]:
         """How the GAN of a point of the space is built and trained."""
