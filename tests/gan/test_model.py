@@ -691,6 +691,7 @@ def test_fit_refuses_floats_of_another_range(kind: str) -> None:
     x = floats if kind == "array" else tf.data.Dataset.from_tensor_slices(floats).batch(4)
     with pytest.raises(ConfigError, match=r"^Float images must lie in \[-1, 1\], but got values from 0 to 255: pass "):
         gan.fit(x, verbose=0)
+    assert int(gan.steps) == 0
 
 
 def test_fit_warns_of_floats_without_a_negative_value() -> None:
@@ -753,6 +754,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
     batches = tf.data.Dataset.from_tensor_slices(_images(6)).batch(3)
     with pytest.raises(ConfigError, match=r"^A batch must be a multiple of critic_steps=2 images, but got 3\.$"):
         gan.fit(batches, verbose=0)
+    assert int(gan.steps) == 1
 
 
 def test_each_epoch_sees_each_image_once_in_another_order() -> None:

@@ -320,7 +320,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         for part in parts[:-1]:
             self._train_discriminator(part)
         d_loss, g_loss = self._train_both(parts[-1])
-        self.steps.assign_add(1)
+        # Not before the batch is there: its order follows from the count, and what is refused does not count.
+        with tf.control_dependencies([d_loss]):
+            self.steps.assign_add(1)
         self._update_average()
         self.d_loss_tracker.update_state(d_loss)
         self.g_loss_tracker.update_state(g_loss)
@@ -508,8 +510,9 @@ class GAN(keras.Model):  # type: ignore[misc]
                 `keras.utils.PyDataset` or a generator.
             y: labels of images that come in no batches, integers [N] in 0..classes-1, for a conditional GAN; None for
                 any other.
-            batch_size: images for each step of the discriminator; None for the architecture's. What is left over at
-                the end of an epoch, less than `critic_steps` batches, waits for the next epoch's order.
+            batch_size: images for each step of the discriminator, shared out among a strategy's replicas; None for the
+                architecture's. What is left over at the end of an epoch, less than `critic_steps` batches, waits for
+                the next epoch's order.
             epochs: passes over the images. With fewer `steps_per_epoch` than batches, a pass goes on in the next epoch,
                 and what is left of it makes a shorter one.
             **kwargs: as in `keras.Model.fit`, without weights and validation; images in no batches are always shuffled.
@@ -548,14 +551,17 @@ class GAN(keras.Model):  # type: ignore[misc]
         if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
             images = self._check_images(x)
             labels = self._check_labels(y, len(images))
-            if len(images) < critic_steps:
-                raise ConfigError(f"images must be at least critic_steps={critic_steps}, but got {len(images)}.")
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if len(images) < critic_steps * replicas:
+                each = f" for each of {replicas} replicas" if replicas > 1 else ""
+                raise ConfigError(f"images must be at least critic_steps={critic_steps}{each}, but got {len(images)}.")
             batch_size = min(batch_size, len(images) // critic_steps)
+            batch_size = max(replicas, batch_size - batch_size % replicas)  # Keras wants as many for each of them
             if self._xla == "auto":
                 # Epochs before `initial_epoch` count: XLA rounds otherwise, so a training that goes on must not change.
                 passes = len(images) // (critic_steps * batch_size)
-                each = min(steps_per_epoch or passes, passes)
-                self._set_xla(self._xla_pays(epochs * each, batch_size))
+                steps = epochs * min(steps_per_epoch or passes, passes)
+                self._set_xla(self._xla_pays(steps, batch_size))
             x, y = self._batches(images, labels, critic_steps * batch_size), None
         elif isinstance(x, tf.data.Dataset):
             for data in x.take(1):
@@ -597,6 +603,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             return self._chosen_steps_per_call
         height, width, _ = self.architecture.image_shape
         most = max(1, min(STEPS_PER_CALL, PIXELS_PER_CALL // (height * width)))
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            most = 1  # of several, Keras 3.15 makes a graph that TensorFlow cannot run
         # Keras makes whole calls: of 10 steps in an epoch, in calls of 8, it would make 16.
         return next(steps for steps in range(most, 0, -1) if (steps_per_epoch or 0) % steps == 0)
 
@@ -655,7 +663,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         def take(index: np.int64) -> list[np.ndarray]:
             nonlocal first, order
             if index == 0:
-                first = int(steps)
+                first = int(np.array(steps))  # a variable of several replicas is no number
                 order = np.random.default_rng([order_seed, first]).permutation(len(images))
             chosen = order[index * batch_size : (index + 1) * batch_size]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.
@@ -724,6 +732,9 @@ def _apply(optimizer: keras.optimizers.Optimizer, gradients: list[Any], variable
     that keeps the whole traced graph until the process ends: some megabytes a trial. One replica has nothing to sum.
     """
     if tf.distribute.has_strategy():
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:  # whose gradients Keras sums, each a mean over the replica's images
+            gradients = [tf.convert_to_tensor(gradient) / replicas for gradient in gradients]
         optimizer.apply(gradients, variables)
     else:
         tf.distribute.get_replica_context().merge_call(lambda _: optimizer.apply(gradients, variables))
