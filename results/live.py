@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -29,16 +30,25 @@ class LiveView:
         epochs: of a whole trial; None when it is not known.
         max_trials: trials the search ends with, baselines included, finalists not; None when only time ends it.
         stop_at: `time.monotonic()` at which the search ends; None without a limit.
+        classifier: returns what is told of the classifier once it is there, None until then; None to tell nothing.
     """
 
     def __init__(
-        self, folder: Path, console: Console, *, epochs: int | None, max_trials: int | None, stop_at: float | None
+        self,
+        folder: Path,
+        console: Console,
+        *,
+        epochs: int | None,
+        max_trials: int | None,
+        stop_at: float | None,
+        classifier: Callable[[], str | None] | None = None,
     ) -> None:
         self._folder = folder
         self._console = console
         self._epochs = epochs
         self._max_trials = max_trials
         self._stop_at = stop_at
+        self._classifier = classifier
         self._told: set[tuple[str, str, float | None]] = set()
         self._finalists: list[str] = []
         self._ended = threading.Event()
@@ -72,6 +82,7 @@ class LiveView:
         last = False
         while not last:
             last = self._ended.wait(SECONDS_A_FRAME)
+            self._tell_classifier()
             with contextlib.suppress(ProjectError):
                 project = read_project(self._folder)
                 if live is None:
@@ -80,6 +91,12 @@ class LiveView:
                     left = None if self._stop_at is None else max(0.0, self._stop_at - time.monotonic())
                     width = min(self._console.width, 120)
                     live.update(progress(project, self._epochs, self._max_trials, left, width=width), refresh=True)
+
+    def _tell_classifier(self) -> None:
+        text = None if self._classifier is None else self._classifier()
+        if text is not None:
+            self._console.print(text, markup=False, highlight=False)
+            self._classifier = None
 
     def _tell(self, project: Project) -> None:
         self._tell_ended(project, [trial for trial in project.trials if trial.origin != FINALIST])

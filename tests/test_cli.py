@@ -70,6 +70,18 @@ def trial_files(project: Path) -> dict[str, bytes]:
 # The search.
 
 
+def test_a_search_of_workers_finds_what_is_told_of_the_classifier(once: tuple[Path, Run], tmp_path: Path) -> None:
+    folder, found = once
+    config = SearchConfig(dir=str(folder / "runs"), name="demo")
+    assert cli._find_quality(config) == found.out.splitlines()[1]
+    card = tmp_path / "demo" / files.CLASSIFIER_DIR / files.CARD
+    assert cli._find_quality(SearchConfig(dir=str(tmp_path), name="demo")) is None
+    card.parent.mkdir(parents=True)
+    for content in ("{", "{}", '{"kind": "features", "floor": {}}', '{"kind": "features", "floor": {"fcd": "x"}}'):
+        card.write_text(content)
+        assert cli._find_quality(SearchConfig(dir=str(tmp_path), name="demo")) is None
+
+
 def test_a_search_prints_the_ranked_table_and_paths_that_are_there(once: tuple[Path, Run]) -> None:
     folder, found = once
     assert (found.code, found.err) == (0, "")

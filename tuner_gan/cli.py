@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tuner_gan.config import SearchConfig
-    from tuner_gan.quality import QualityEvaluator
     from tuner_gan.results.live import LiveView
     from tuner_gan.search.hypermodel import GANHyperModel
     from tuner_gan.search.tuner import GANTuner
@@ -365,7 +365,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
         quality = QualityEvaluator.fit(
             data, config.folder, seed=config.seed, objective=config.objective, features=config.features
         )
-    console.print(_describe_quality(quality), markup=False, highlight=False)
+    console.print(_describe_quality(quality.card, quality.objective), markup=False, highlight=False)
     assert config.epochs is not None  # planned, now that the images are known
     return GANTuner(
         hypermodel,
@@ -424,13 +424,20 @@ def _make_space(config: SearchConfig, image_shape: tuple[int, int, int], classes
     return SteeredSpace(space).fix(**config.set).narrow(**config.range).set_defaults(**config.default)
 
 
-def _describe_quality(quality: QualityEvaluator) -> str:
-    accuracy = quality.card.get("accuracy")
+def _describe_quality(card: dict[str, Any], objective: str) -> str:
+    accuracy = card.get("accuracy")
     held_out = "" if accuracy is None else f"held-out accuracy {accuracy:.1%}, "
-    return (
-        f"reference {quality.classifier.kind}: {held_out}floor {quality.objective} "
-        f"{quality.floor[quality.objective]:.4f}"
-    )
+    return f"reference {card['kind']}: {held_out}floor {objective} {card['floor'][objective]:.4f}"
+
+
+def _find_quality(config: SearchConfig) -> str | None:
+    """What is said of the classifier that workers have trained; None until they have."""
+    from tuner_gan import files
+
+    try:
+        return _describe_quality(files.read_json(config.folder / files.CLASSIFIER_DIR / files.CARD), config.objective)
+    except (ProjectError, LookupError, TypeError, ValueError):  # there is none yet, or the workers tell
+        return None
 
 
 def _make_workers(config: SearchConfig, data: Any, console: Console) -> tuple[float, Callable[[], None]]:
@@ -485,6 +492,7 @@ def _live_view(config: SearchConfig, console: Console, started: float) -> LiveVi
         epochs=config.epochs,
         max_trials=None if config.max_trials is None else config.max_trials + baselines,
         stop_at=None if config.seconds is None else started + config.seconds,
+        classifier=None if config.workers is None else functools.partial(_find_quality, config),
     )
 
 
@@ -634,10 +642,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         return 0
 
     def draw(console: Console) -> None:
-        card = evaluation.quality.card
+        card, objective = evaluation.quality.card, evaluation.quality.objective
         console.print(
             f"{evaluation.images} images against {card['reference_images']} of {evaluation.against}; "
-            f"{_describe_quality(evaluation.quality)}",
+            f"{_describe_quality(card, objective)}",
             markup=False,
             highlight=False,
         )

@@ -71,6 +71,18 @@ def test_each_newly_ended_trial_is_one_line(tmp_path: Path) -> None:
     ]
 
 
+def test_the_classifier_is_told_once_when_it_is_there(tmp_path: Path) -> None:
+    project, console, answers = write_project(tmp_path / "demo"), screen(), iter([None, "reference classifier"])
+    live = LiveView(project, console, epochs=10, max_trials=3, stop_at=None, classifier=lambda: next(answers))
+    with live:
+        wait_until(lambda: text(console) != "")
+        add_trial(project, record_json("0000"))
+        wait_until(lambda: "0000" in text(console))
+    lines = text(console).splitlines()
+    assert lines[0] == "reference classifier"
+    assert [line[:10] for line in lines[1:]] == ["trial 0000"]
+
+
 def test_the_line_of_a_trial_names_its_flags(tmp_path: Path) -> None:
     project = write_project(tmp_path / "demo")
     console = screen()
