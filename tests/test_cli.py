@@ -26,6 +26,7 @@ from PIL import Image
 import tuner_gan
 from tuner_gan import cli, files, results
 from tuner_gan.cli import main
+from tuner_gan.config import SearchConfig
 from tuner_gan.quality.catalogue import METRICS, SECOND
 from tuner_gan.search import rerun
 from tuner_gan.search.rerun import Rerun

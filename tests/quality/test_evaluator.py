@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -496,6 +498,15 @@ def test_the_classifier_score_warns_of_what_it_cannot_see(project: Path, digits:
         quality = QualityEvaluator.fit(digits, project, seed=SEED, objective="classifier_score")
     assert [warning.filename for warning in w] == [__file__]
     assert (quality.objective, quality.direction) == ("classifier_score", "max")
+
+
+@pytest.mark.parametrize("objective", [keras_tuner.Objective("fcd", "min"), None, ["fcd"]])
+def test_an_objective_that_is_no_name_is_refused(project: Path, digits: DataSplits, objective: Any) -> None:
+    message = f"^objective must be a name, one of fcd, .*, but got {re.escape(repr(objective))}.$"
+    with pytest.raises(ConfigError, match=message):
+        QualityEvaluator.fit(digits, objective=objective)
+    with pytest.raises(ConfigError, match=message):
+        QualityEvaluator.load(project, objective=objective)
 
 
 @pytest.mark.parametrize(

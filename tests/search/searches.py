@@ -27,7 +27,7 @@ import pandas as pd
 import pytest
 
 from tuner_gan import files
-from tuner_gan.datasets import from_arrays
+from tuner_gan.datasets import DataSplits, from_arrays
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import draw_latents, images_from_latents, latent_dim
@@ -92,6 +92,7 @@ class MeanQuality(QualityEvaluator):
     second_fit_s = 0.0
     second_metrics: tuple[str, ...] = ()
     """None: finalists have nothing to be asked about."""
+    _data: DataSplits | None = None
 
     def __init__(self, images: npt.NDArray[np.uint8], fingerprint: str = "c" * 64) -> None:
         self.mean = images.mean(axis=0) / 255

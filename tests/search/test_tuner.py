@@ -20,7 +20,7 @@ from searches import QUIET, SHAPE, EagerHyperModel, FullQuality, MeanQuality, Ti
 from short_trainings import trained_once
 
 from tuner_gan import datasets, files
-from tuner_gan.datasets import DataSplits
+from tuner_gan.datasets import DataSplits, from_arrays
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
@@ -413,6 +413,17 @@ def test_wrong_arguments_of_a_search(arguments: dict[str, Any], message: str, tm
     tuner = make_tuner(tmp_path)
     with pytest.raises(ConfigError, match=message):
         tuner.search(**({"x": blobs()} | arguments))
+
+
+def test_training_on_the_reference_images_is_told(tmp_path: Path) -> None:
+    images = blobs()
+    quality = MeanQuality(images)
+    quality._data = from_arrays(images).split(seed=0)
+    tuner = make_tuner(tmp_path, quality=quality, max_trials=1, eager=True)
+    with pytest.warns(UserWarning, match="^Most of the reference images are among the training images, so") as caught:
+        tuner.search(images, epochs=1)
+    assert [warning.filename for warning in caught if warning.category is UserWarning] == [__file__]
+    make_tuner(tmp_path, "split", quality=quality, max_trials=1, eager=True).search(quality._data.train, epochs=1)
 
 
 def test_unknown_keywords_are_refused_at_once(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tuner_gan.quality.extractor import FeatureExtractor, make_extractor
 from tuner_gan.quality.frozen import Images, damaged, inference_batch, read_card
 from tuner_gan.quality.guards import find_flags
 from tuner_gan.quality.labels import Labels, allocate_labels
+from tuner_gan.quality.overlap import holds_reference
 from tuner_gan.quality.reference import ClassScore, Floats, Outputs, Reference
 from tuner_gan.quality.second import SecondOpinion
 
@@ -364,6 +365,13 @@ class QualityEvaluator:
         reference = min(len(self._reference.features), self.samples)
         return find_flags(scores, self.floor, compared, reference, self.card["holdout_images"])
 
+    def is_trained_on(self, images: Images) -> bool:
+        """Tells whether training images, uint8 `[N, H, W, C]`, hold most of the reference images.
+
+        An evaluator that was loaded without images does not know, and says False.
+        """
+        return self._data is not None and holds_reference(images, self._data)
+
     def _generate(self, generator: keras.Model) -> tuple[Images, Labels | None]:
         """Images of the fixed latents, and the fixed labels where the generator takes some."""
         classes = class_count(generator)
@@ -538,6 +546,8 @@ def _chosen(data: DataSplits, seed: int, samples: int) -> ImageDataset:
 
 
 def _check_objective(objective: str, known: Any) -> None:
+    if not isinstance(objective, str):
+        raise ConfigError(f"objective must be a name, one of {', '.join(OBJECTIVES)}, but got {objective!r}.")
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, list(OBJECTIVES))
     if objective not in known:

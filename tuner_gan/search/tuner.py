@@ -394,6 +394,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             ProjectError: another process searches in this folder, or the folder cannot be written.
             SearchError: trials failed and none has a score, or as many in a row failed as your oracle allows; the
                 message says why.
+
+        Warns:
+            UserWarning: `x` holds the reference images of `quality`.
         """
         images = x.images if isinstance(x, ImageDataset) else x
         check_images(images, self.hypermodel.image_shape)
@@ -409,6 +412,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 )
         check_callbacks(callbacks)
         labels = find_labels(x, y, self.hypermodel, self.quality)
+        if self.quality.is_trained_on(images):
+            warnings.warn(
+                "Most of the reference images are among the training images, so that a GAN which copies them has good "
+                "scores: pass the train split of the data that quality was fitted to.",
+                UserWarning,
+                stacklevel=2,
+            )
         data = (images,) if labels is None else (images, labels)
         if self._is_worker():
             self._budget = Budget(self.folder, max_trial_time=max_trial_time)
@@ -820,7 +830,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         def report(score: float, execution: int, epoch: int | None) -> bool:
             with fatal_when_unwritable():
-                return oracle.report(trial_id, score, execution=execution, epoch=epoch)
+                pruned: bool = oracle.report(trial_id, score, execution=execution, epoch=epoch)
+            return pruned
 
         return report
 
