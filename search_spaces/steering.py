@@ -166,7 +166,8 @@ def _narrowed(parameter: Any, wanted: Any) -> Any:
     if isinstance(parameter, Int | Float):
         return _narrowed_range(parameter, wanted)
     if not isinstance(wanted, list | set | frozenset) or not wanted:
-        raise ConfigError(f"{name} takes a list of some of {_listed(parameter.values)}, but got {wanted!r}.")
+        form = f"--range {name}={','.join(map(str, parameter.values[:2]))}"
+        raise ConfigError(f"{name} takes a list of some of {_listed(parameter.values)} ({form}), but got {wanted!r}.")
     kept = [choice for choice in parameter.values if any(_same(value, choice) for value in wanted)]
     if not kept:
         raise ConfigError(f"{name} must be {_expected(parameter)}, but got {_listed(wanted)}.")

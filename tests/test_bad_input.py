@@ -145,7 +145,10 @@ def test_a_setting_out_of_its_range(capsys: Capture, arguments: tuple[str, ...],
         (("--range", "generator_lr=1e-9:1e-3"), ["generator_lr must be a number from 5e-05 to 0.003, but got 1e-09."]),
         (("--range", "generator_lr=1e-3:1e-4"), ["range of generator_lr must be two numbers", "got (0.001, 0.0001)."]),
         (("--range", "generator_depth=1,2"), ["range of generator_depth must be two integers", "got {1, 2}."]),
-        (("--range", "batch_size=64:128"), ["batch_size takes a list of some of 64, 128, but got (64, 128)."]),
+        (
+            ("--range", "batch_size=64:128"),
+            ["batch_size takes a list of some of 64, 128 (--range batch_size=64,128), but got (64, 128)."],
+        ),
     ],
 )
 def test_steering_that_does_not_fit_the_space(

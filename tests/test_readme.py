@@ -89,7 +89,7 @@ def test_the_tables_of_steering_are_what_a_file_takes(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     config = SearchConfig.load({}, str(path))
     assert config.set == {"generator_depth": 3}
-    assert config.range == {"generator_lr": [1e-4, 1e-3], "batch_size": [64, 128]}
+    assert config.range == {"generator_lr": [1e-4, 5e-4], "batch_size": [64, 128]}
     assert config.default == {"latent_dim": 128}
 
 

@@ -283,7 +283,9 @@ def test_a_search_of_something_else_is_refused(changes: dict[str, Any], message:
     folder = uninterrupted.folder
     with pytest.raises(ProjectError, match=message) as caught:
         make_tuner(folder.parent, **changes)
-    assert str(caught.value).endswith("choose another project name, or overwrite the project to start afresh.")
+    assert str(caught.value).endswith(
+        "choose another project name (--name), or overwrite the project (--overwrite) to start afresh."
+    )
 
 
 def test_other_training_images_are_refused(uninterrupted: GANTuner) -> None:

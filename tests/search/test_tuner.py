@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import math
+import re
 import shutil
 import time
 from contextlib import AbstractContextManager
@@ -413,6 +414,13 @@ def test_wrong_arguments_of_a_search(arguments: dict[str, Any], message: str, tm
     tuner = make_tuner(tmp_path)
     with pytest.raises(ConfigError, match=message):
         tuner.search(**({"x": blobs()} | arguments))
+
+
+@pytest.mark.parametrize("shape", [28, (28, 28), "mnist", None, (28, 28, 1, 1)])
+def test_a_hypermodel_for_images_without_a_shape(shape: Any) -> None:
+    message = f"image_shape must be (height, width, channels), but got {shape!r}."
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        GANHyperModel(shape)
 
 
 def test_training_on_the_reference_images_is_told(tmp_path: Path) -> None:

@@ -566,7 +566,7 @@ def _check_same(
     samples: int | None,
 ) -> None:
     card = evaluator.card
-    advice = "choose another project folder, or overwrite the project."
+    advice = "choose another project folder (--name), or overwrite the project (--overwrite)."
     # The seed first: the fingerprint of a split depends on it.
     if card["seed"] != seed:
         raise ProjectError(f"{folder} holds a classifier of seed {card['seed']}, asked for seed {seed}: {advice}")

@@ -28,7 +28,7 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         space_name: name of a built-in space, steered or not; of yours, the name of its class.
 
     Raises:
-        ConfigError: there is no such space, or the object has no `sample(hp)`.
+        ConfigError: there is no such space, the object has no `sample(hp)`, or the shape is none.
     """
 
     def __init__(
@@ -36,7 +36,11 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     ) -> None:
         super().__init__(name="gan")
         self.classes = classes
-        self.image_shape = (int(image_shape[0]), int(image_shape[1]), int(image_shape[2]))
+        try:
+            height, width, channels = map(int, image_shape)
+        except (TypeError, ValueError):
+            raise ConfigError(f"image_shape must be (height, width, channels), but got {image_shape!r}.") from None
+        self.image_shape = (height, width, channels)
         if isinstance(search_space, str):
             self.space_name = search_space
             self.search_space = make_space(search_space, self.image_shape, classes)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("tuner-gan", "tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
 
-CONTINUED = "choose another project name, or overwrite the project to start afresh"
+CONTINUED = "choose another project name (--name), or overwrite the project (--overwrite) to start afresh"
 REMADE = "delete it, and the same search goes on with its trials; only the time that it took so far is forgotten"
 
 
