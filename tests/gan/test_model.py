@@ -388,6 +388,19 @@ def test_half_precision_does_not_round_weights_that_spectral_normalisation_divid
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_weights_in_another_precision_are_refused(dtype: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^dtype must be a policy with weights in float32 .*, but got {dtype}\.$"):
+        GAN(_architecture(), dtype=dtype)
+
+
+def test_in_half_precision_keras_s_optimizer_is_the_generator_s() -> None:
+    """Keras wraps it there in one that takes the gradients of a scaled loss, unless it is told not to."""
+    gan = GAN(_architecture(), dtype="mixed_float16")
+    gan.compile()
+    assert gan.optimizer is gan.generator_optimizer
+
+
 def test_losses_are_means_over_the_epoch() -> None:
     gan, twin = _compiled(), _compiled()
     twin.set_weights(gan.get_weights())
@@ -408,6 +421,36 @@ def test_learning_rates_and_betas_are_the_architecture_s() -> None:
     for optimizer, rate in ((gan.generator_optimizer, 2e-3), (gan.discriminator_optimizer, 1e-3)):
         assert float(optimizer.learning_rate) == pytest.approx(rate)
         assert (optimizer.beta_1, optimizer.beta_2) == (0.25, 0.75)
+
+
+def test_an_optimizer_may_be_a_name() -> None:
+    gan = GAN(_architecture())
+    gan.compile("sgd", "rmsprop")
+    kinds = [type(optimizer) for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer)]
+    assert kinds == [keras.optimizers.SGD, keras.optimizers.RMSprop]
+    with pytest.raises(ValueError, match="Could not interpret optimizer identifier: adman"):
+        gan.compile("adman")
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), keras.optimizers.Adam(loss_scale_factor=1024.0)],
+    ids=["dynamic", "constant"],
+)
+def test_optimizers_that_scale_the_loss_are_refused(optimizer: keras.optimizers.Optimizer) -> None:
+    """They divide gradients that the training step has not multiplied."""
+    gan = GAN(_architecture())
+    for arguments in ((optimizer,), (None, optimizer)):
+        with pytest.raises(ConfigError, match=r"^An optimizer must not take the gradients of a scaled loss, because "):
+            gan.compile(*arguments)
+    assert not gan.compiled
+
+
+@pytest.mark.parametrize("name", ["loss", "optimizer", "metrics"])
+def test_compile_refuses_what_a_gan_has_of_its_own(name: str) -> None:
+    arguments: dict[str, Any] = {name: "mse"}
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        GAN(_architecture()).compile(**arguments)
 
 
 def test_the_discriminator_trains_and_stays_trainable() -> None:
@@ -1020,6 +1063,17 @@ def test_other_optimizers_are_saved_too(tmp_path: Path) -> None:
     assert isinstance(loaded.discriminator_optimizer, keras.optimizers.RMSprop)
     assert loaded.generator_optimizer.momentum == 0.5
     _assert_same(_state(loaded), _state(gan))
+
+
+def test_a_loaded_gan_is_compiled_as_it_was(tmp_path: Path) -> None:
+    for chosen in ({}, {"jit_compile": True}, {"jit_compile": False, "steps_per_execution": 3, "run_eagerly": True}):
+        gan = GAN(_architecture(), seed=3)
+        gan.compile("sgd", **chosen)
+        gan.save(tmp_path / "gan.keras")
+        loaded = GAN.load(tmp_path / "gan.keras")
+        assert loaded._step_constants() == gan._step_constants()
+        assert loaded.get_compile_config() == gan.get_compile_config()
+        assert (loaded.jit_compile, loaded.run_eagerly) == (gan.jit_compile, gan.run_eagerly)
 
 
 def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ LOOKED_AT = 64
 """Images of an array of floats that `fit` looks at, to see whether they lie in another range than [-1, 1]."""
 PREFETCHED = 2
 """Batches made while the ones before are trained on."""
+OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+"""Arguments of `compile`, and attributes."""
 RANDOM_STATE = "seed_generator_state"
 """Name of the variable of a `keras.random.SeedGenerator`."""
 FLOAT16_SCALE = 2.0**10
@@ -77,6 +79,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         **kwargs: of `keras.Model`. `dtype` is the policy that both networks train in: Keras's global one, but
             `mixed_bfloat16` where that is `float32` and the GPUs compute in it (`dtype="float32"` turns it off).
 
+    Raises:
+        ConfigError: the policy has weights in another dtype than float32.
+
     Attributes:
         generator: the network being trained, latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
         discriminator: images to logits [N, 1].
@@ -99,6 +104,11 @@ class GAN(keras.Model):  # type: ignore[misc]
     def __init__(self, architecture: GANArchitecture, seed: int | None = None, **kwargs: Any) -> None:
         # Latents are for the averaged generator, in float32: cast to the policy of the others, they would be rounded.
         super().__init__(**{"dtype": default_policy(), "autocast": False, **kwargs})
+        if self.variable_dtype != "float32":
+            raise ConfigError(
+                "dtype must be a policy with weights in float32 (float32, mixed_bfloat16, mixed_float16), but got "
+                f"{self.dtype_policy.name}."
+            )
         self.architecture = architecture
         self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
@@ -132,37 +142,50 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     def compile(
         self,
-        generator_optimizer: keras.optimizers.Optimizer | None = None,
-        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        generator_optimizer: keras.optimizers.Optimizer | str | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | str | None = None,
         *,
         jit_compile: bool | Literal["auto"] = "auto",
         steps_per_execution: int | None = None,
-        **kwargs: Any,
+        run_eagerly: bool = False,
     ) -> None:
         """Sets the optimizers and builds their state, so that it can be saved and loaded at any time.
 
         Args:
-            generator_optimizer: None for the architecture's, with its learning rate and decays.
-            discriminator_optimizer: None for the same at `lr_ratio` times that rate.
+            generator_optimizer: None for the architecture's, with its learning rate and decays; or a name of Keras's.
+            discriminator_optimizer: None for the same at `lr_ratio` times that rate; or a name of Keras's.
             jit_compile: whether XLA compiles the training step; `"auto"` where that pays in a `fit` on arrays: on a GPU
                 always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels or whose
                 generator repeats pixels; never for networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
                 fewer of larger ones and where 8 do not divide the `steps_per_epoch` of a `fit`, down to 1.
-            **kwargs: `run_eagerly` of `keras.Model.compile`.
+            run_eagerly: as in `keras.Model.compile`.
+
+        Raises:
+            ConfigError: an optimizer is one that takes gradients of a scaled loss.
+            ValueError: Keras knows no optimizer of that name.
         """
-        self._xla = jit_compile
         training = self.architecture.training
-        self.generator_optimizer = generator_optimizer or _optimizer(training, training.generator_lr)
-        self.discriminator_optimizer = discriminator_optimizer or _optimizer(
-            training, training.generator_lr * training.lr_ratio
-        )
+        rates = training.generator_lr, training.generator_lr * training.lr_ratio
+        optimizers = [
+            keras.optimizers.get(_optimizer(training, rate) if given is None else given)
+            for given, rate in zip((generator_optimizer, discriminator_optimizer), rates, strict=True)
+        ]
+        for optimizer in optimizers:
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
+                raise ConfigError(
+                    "An optimizer must not take the gradients of a scaled loss, because in float16 the GAN scales them "
+                    f"itself, but got {optimizer.name}: pass it without loss_scale_factor and LossScaleOptimizer."
+                )
+        self.generator_optimizer, self.discriminator_optimizer = optimizers
+        self._xla = jit_compile
         self._chosen_steps_per_call = steps_per_execution
         super().compile(
             optimizer=self.generator_optimizer,
             jit_compile=jit_compile is True,
             steps_per_execution=self._steps_per_call(),
-            **kwargs,
+            run_eagerly=run_eagerly,
+            auto_scale_loss=False,
         )
         self._set_xla(self.jit_compile)
         # Weights loaded into an optimizer without variables are dropped with only a warning.
@@ -197,15 +220,14 @@ class GAN(keras.Model):  # type: ignore[misc]
         architecture = self.architecture.to_json()
         for rate in ("generator_lr", "lr_ratio"):
             del architecture["training"][rate]
-        optimizers = list((self.get_compile_config() or {}).values())
-        for optimizer in optimizers:
-            config = optimizer["config"]
+        compiled = self.get_compile_config() or {}
+        for name in OPTIMIZERS:
+            config = compiled[name]["config"]
             del config["name"]
             if not isinstance(config.get("learning_rate"), dict):  # a schedule is no variable
                 config.pop("learning_rate", None)
         trained = [variable.shape for variable in self.trainable_variables]  # the owner may have frozen layers
-        settings = [self._xla, self.run_eagerly, self.steps_per_execution, self.dtype_policy.name]
-        return [architecture, optimizers, trained, settings]
+        return [architecture, compiled, trained, self.steps_per_execution, self.dtype_policy.name]
 
     def get_state(self) -> list[np.ndarray]:
         """Returns all that training changes: weights, average, optimizers, counts and every random state.
@@ -234,17 +256,19 @@ class GAN(keras.Model):  # type: ignore[misc]
         return [*self.variables, *self.generator_optimizer.variables, *self.discriminator_optimizer.variables]
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Returns both optimizers as configuration; None of a GAN that is not compiled."""
+        """Returns what the GAN was compiled with, optimizers as configuration; None if it is not compiled."""
         if not self.compiled:
             return None
         return {
-            "generator_optimizer": keras.optimizers.serialize(self.generator_optimizer),
-            "discriminator_optimizer": keras.optimizers.serialize(self.discriminator_optimizer),
+            **{name: keras.optimizers.serialize(getattr(self, name)) for name in OPTIMIZERS},
+            "jit_compile": self._xla,
+            "steps_per_execution": self._chosen_steps_per_call,
+            "run_eagerly": self.run_eagerly,
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the optimizers of `get_compile_config`."""
-        self.compile(**{name: keras.optimizers.deserialize(value) for name, value in config.items()})
+        """Compiles as `get_compile_config` says."""
+        self.compile(**{**config, **{name: keras.optimizers.deserialize(config[name]) for name in OPTIMIZERS}})
 
     def get_config(self) -> dict[str, Any]:
         """Returns the architecture, the seed and the precision as JSON-ready data."""
