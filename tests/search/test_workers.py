@@ -23,7 +23,6 @@ from tuner_gan.config import SearchConfig
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, TunerGANError
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord
-from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search import workers
 from tuner_gan.search.budget import Budget
 from tuner_gan.search.interrupts import Terminated
@@ -366,7 +365,7 @@ def test_what_a_killed_worker_leaves_another_takes_up(tmp_path: Path) -> None:
 def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuner_module, "TRIALS_A_WORKER", 1)
+    monkeypatch.setattr("tuner_gan.search.wear.TRIALS_A_WORKER", 1)
     settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 3, "finalists": 1, "finalist_seeds": 1, "eager": True}
     worn_out: list[bool] = []
     before: dict[str, TrialRecord] = {}
@@ -434,7 +433,7 @@ def test_the_exit_code_of_a_worker(
     copy_search(searched, tmp_path, trials=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(workers, "end_with_parent", lambda: None)  # whose input this process does not have
-    monkeypatch.setattr(tuner_module, "TRIALS_A_WORKER", 1)
+    monkeypatch.setattr("tuner_gan.search.wear.TRIALS_A_WORKER", 1)
     config = SearchConfig(
         data="digits", space="mlp", max_trials=2, epochs=2, baselines="none", finalists=0, name="demo", workers=1
     )

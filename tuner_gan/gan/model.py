@@ -687,7 +687,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         def take(index: np.int64) -> list[np.ndarray]:
             nonlocal first, order
             if index == 0:
-                first = int(np.array(steps))  # a variable of several replicas is no number
+                first = int(ops.convert_to_numpy(steps))  # a variable of several replicas is no number
                 order = np.random.default_rng([order_seed, first]).permutation(len(images))
             chosen = order[index * batch_size : (index + 1) * batch_size]
             # Taken from the array itself: as a tensor, all images would be in memory a second time, mapped ones too.

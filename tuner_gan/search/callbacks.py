@@ -257,7 +257,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             {
                 "execution": self.execution,
                 "epoch": self.last_epoch,
-                "step": int(np.array(self.model.steps)),  # under a strategy it is no number
+                "step": int(keras.ops.convert_to_numpy(self.model.steps)),  # under a strategy it is no number
                 "seconds": round(self._seconds, 3),
                 **losses,
                 **{f"metric.{name}": metrics.get(name) for name in self._rung_metrics()},
