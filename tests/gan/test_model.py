@@ -727,6 +727,12 @@ def test_fit_refuses_integers_that_are_no_bytes(kind: str) -> None:
     assert int(gan.steps) == 0
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8"])
+def test_fit_refuses_a_batch_size_that_is_none(batch_size: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^batch_size must be an integer from 1, but got {batch_size!r}"):
+        _compiled().fit(_images(8), batch_size=batch_size, verbose=0)
+
+
 @pytest.mark.parametrize("kind", ["array", "dataset"])
 def test_fit_refuses_floats_of_another_range(kind: str) -> None:
     """Such as those of `keras.utils.image_dataset_from_directory`."""

@@ -547,7 +547,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         Raises:
             ConfigError: images have another shape than the architecture's, or another dtype or range, or are too few;
                 or labels are missing, are not what the architecture's classes need, or are given without classes; or
-                there are weights, or images for validation.
+                there are weights, or images for validation; or `batch_size` is no integer from 1.
 
         Warns:
             UserWarning: the first images of an array or a data set of floats have no negative value, as if they lay in
@@ -571,7 +571,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         steps_per_epoch = min(filter(None, limits), default=None)
         self._set_steps_per_call(steps_per_epoch)
         training = self.architecture.training
-        critic_steps, batch_size = training.critic_steps, batch_size or training.batch_size
+        critic_steps, batch_size = training.critic_steps, training.batch_size if batch_size is None else batch_size
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ConfigError(f"batch_size must be an integer from 1, but got {batch_size!r}.")
         if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
             images = self._check_images(x)
             labels = self._check_labels(y, len(images))
