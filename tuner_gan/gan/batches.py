@@ -42,11 +42,7 @@ def unpack(data: Any, image_shape: tuple[int, int, int], classes: int) -> dict[s
     Raises:
         ConfigError: something is missing or too much, or is of another shape or dtype.
     """
-    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    if weights is not None:
-        raise useless("sample_weight")
-    given = {"labels": labels, **(images if isinstance(images, dict) else {"images": images})}
-    batch = {name: value for name, value in given.items() if value is not None}
+    batch = _by_name(data)
     expected = ["images", "labels"] if classes else ["images"]
     if sorted(batch.keys() - {"latents"}) != expected:
         raise ConfigError(
@@ -60,6 +56,14 @@ def unpack(data: Any, image_shape: tuple[int, int, int], classes: int) -> dict[s
     if classes:
         batch["labels"] = _as_indices(batch["labels"], classes)
     return batch
+
+
+def _by_name(data: Any) -> dict[str, Any]:
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise useless("sample_weight")
+    given = {"labels": labels, **(images if isinstance(images, dict) else {"images": images})}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def to_signed(images: Any) -> Any:
@@ -111,9 +115,7 @@ def check_first(data: Any, image_shape: tuple[int, int, int], classes: int, part
     split(batch, parts)
     if classes:
         check_class_indices(np.asarray(batch["labels"]), len(batch["images"]), classes)
-    images = keras.utils.unpack_x_y_sample_weight(data)[0]
-    images = images["images"] if isinstance(images, dict) else images
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype)):
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(_by_name(data)["images"].dtype)):
         check_range(batch["images"])
 
 

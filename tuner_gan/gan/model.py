@@ -344,7 +344,7 @@ class GAN(keras.Model):  # type: ignore[misc]
         for part in parts[:-1]:
             self._train_discriminator(part)
         d_loss, g_loss = self._train_both(parts[-1])
-        # Not before the batch is there: its order follows from the count, and what is refused does not count.
+        # Not before the batch is there: its order follows from the count.
         with tf.control_dependencies([d_loss]):
             self.steps.assign_add(1)
         self._update_average()
