@@ -173,7 +173,7 @@ class OptunaOracle(MendedOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials or sys.maxsize,
         )
-        make_sampler(sampler, 0, 0)
+        make_sampler(sampler, 0, 0, {})
         make_pruner(pruner, 1, 1)
         self.sampler = sampler
         self.pruner = pruner
@@ -207,7 +207,7 @@ class OptunaOracle(MendedOracle):
         self._mirror = StudyMirror(self._project_name, direction)
         study = optuna.create_study(
             storage=self._database,
-            sampler=make_sampler(self.sampler, 0, 0),
+            sampler=make_sampler(self.sampler, 0, 0, {}),
             pruner=make_pruner(self.pruner, *self._rungs),
             study_name=self._project_name,
             direction=direction,
@@ -289,8 +289,15 @@ class OptunaOracle(MendedOracle):
             # Where KerasTuner's chief has given out every trial that still runs, none is left to wait for.
             status = "IDLE" if self._running_elsewhere() else "STOPPED"
             return self._make_trial(self._trial_id(begun), {}, status)
-        seeds = [np.random.SeedSequence([self._search_seed, *more]) for more in ((), (begun,))]
-        sampler = make_sampler(self.sampler, *(int(seed.generate_state(1)[0]) for seed in seeds))
+        study_seed, trial_seed = (
+            int(np.random.SeedSequence([self._search_seed, *more]).generate_state(1)[0]) for more in ((), (begun,))
+        )
+        distributions = {
+            name: distribution
+            for name, parameter in name_parameters(self.hyperparameters.space).items()
+            if (distribution := find_distribution(parameter)) is not None
+        }
+        sampler = make_sampler(self.sampler, study_seed, trial_seed, distributions)
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
         asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
         trial_id = self._trial_id(asked.number)
@@ -478,16 +485,19 @@ class OptunaOracle(MendedOracle):
             release_trial(Path(self._project_dir), trial.trial_id)
 
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        running = self._open(self._find(trial.trial_id))
-        state, score = TrialState.FAIL, None
+        number, state, score = int(trial.trial_id), TrialState.FAIL, None
         if trial.status == "FAILED":
-            running.set_user_attr(MESSAGE, trial.message)
+            self._note(number, MESSAGE, trial.message)
         elif trial.trial_id in self._pruned:
             state = TrialState.PRUNED
-            running.set_user_attr(SCORE, trial.score)
+            self._note(number, SCORE, trial.score)
         else:
             state, score = TrialState.COMPLETE, trial.score
-        self.study.tell(int(trial.trial_id), score, state, skip_if_finished=True)
+        self.study.tell(number, score, state, skip_if_finished=True)
+
+    def _note(self, number: int, key: str, value: Any) -> None:
+        trial = self._database.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        self._database.set_trial_user_attr(trial, key, value)
 
     def attach(self, trial_id: str, path: Path) -> None:
         """Gives a trial a picture that `optuna-dashboard` shows, when it is started on the folder `artifacts`."""

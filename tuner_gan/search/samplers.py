@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 
 from tuner_gan.errors import require, unknown
+from tuner_gan.search.conditional_tpe import ConditionalTPESampler
 from tuner_gan.search.names import PRUNERS, SAMPLERS
 
 STARTUP_TRIALS = 5
@@ -22,10 +24,12 @@ POPULATION = 10
 """Trials of a generation of NSGA-II: Optuna's 50 would be a search without a second one."""
 
 
-def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers.BaseSampler:
-    """Builds a sampler.
+def make_sampler(
+    name: str, study_seed: int, trial_seed: int, distributions: Mapping[str, BaseDistribution]
+) -> optuna.samplers.BaseSampler:
+    """Builds a sampler for a trial.
 
-    `tpe` models the hyperparameters together, and those of each condition among themselves (arXiv:2304.11127). `cmaes`
+    `tpe` models the hyperparameters together, and those of each condition among themselves. `cmaes`
     (arXiv:1604.00772), `qmc` (scrambled Sobol points) and `nsga2` need a fixed set of hyperparameters and draw what is
     conditional at random. `cmaes` keeps its state as a pickle in the study: open studies of your own only.
 
@@ -34,6 +38,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
         study_seed: integer in 0..2**32-1, the same for all trials of a study.
         trial_seed: integer in 0..2**32-1, another for each trial, so that its values follow from the trials before
             it, whichever process asks.
+        distributions: of all hyperparameters, by name.
 
     Raises:
         ConfigError: there is no sampler of that name, or its package is missing.
@@ -41,13 +46,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
     make: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-        "tpe": lambda: optuna.samplers.TPESampler(
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            n_startup_trials=STARTUP_TRIALS,
-            seed=trial_seed,
-        ),
+        "tpe": lambda: ConditionalTPESampler(distributions, STARTUP_TRIALS, trial_seed),
         "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=trial_seed, warn_independent_sampling=False),
         "qmc": lambda: optuna.samplers.QMCSampler(
             scramble=True,
@@ -62,7 +61,7 @@ def make_sampler(name: str, study_seed: int, trial_seed: int) -> optuna.samplers
     if name == "cmaes":
         require("cmaes", "The sampler 'cmaes'", "cmaes")
     with warnings.catch_warnings():
-        # Grouping and scrambling are called experimental.
+        # Scrambling and what TPE does here are called experimental.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return make[name]()
 
