@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_nothing_is_limited_unless_asked(tmp_path: Path) -> None:
 
 
 def test_half_of_the_time_is_kept_for_finalists(tmp_path: Path, clock: list[float]) -> None:
-    budget = Budget(tmp_path, max_time=100.0, spent=30.0, has_finalists=True)
+    budget = Budget(tmp_path, max_time=100.0, spent=30.0, finalist_epochs=9)
     assert (until(budget.stop_at), until(budget.deadline)) == (20.0, 70.0)
     clock[0] += 20.0
     assert not budget.may_begin()
@@ -54,6 +55,23 @@ def test_without_finalists_trials_have_all_the_time(tmp_path: Path, clock: list[
     assert until(budget.stop_at) == until(budget.deadline) == 100.0
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(30.0, 70.0), (50.0, 50.0), (math.inf, 50.0)])
+def test_less_time_is_kept_where_finalists_need_less(
+    seconds: float, left: float, tmp_path: Path, clock: list[float]
+) -> None:
+    budget = Budget(tmp_path, max_time=100.0, finalist_epochs=9)
+    budget.keep(seconds)
+    assert (until(budget.stop_at), until(budget.deadline)) == (left, 100.0)
+    without = Budget(tmp_path, max_time=100.0)
+    without.keep(seconds)
+    assert until(without.stop_at) == 100.0
+
+
+@pytest.mark.parametrize(("of_finalists", "of_trials"), [(3, 17), (10, 10), (60, 10)])
+def test_no_more_epochs_are_kept_than_finalists_have(of_finalists: int, of_trials: int, tmp_path: Path) -> None:
+    assert Budget(tmp_path, max_total_epochs=20, finalist_epochs=of_finalists).epochs_left() == of_trials
+
+
 def test_a_trial_begins_with_half_of_its_time_at_least(tmp_path: Path, clock: list[float]) -> None:
     budget = Budget(tmp_path, max_time=100.0, max_trial_time=40.0)
     clock[0] += 79.0
@@ -63,7 +81,7 @@ def test_a_trial_begins_with_half_of_its_time_at_least(tmp_path: Path, clock: li
 
 
 def test_half_of_the_epochs_are_kept_for_finalists(tmp_path: Path) -> None:
-    budget = Budget(tmp_path, max_total_epochs=20, has_finalists=True)
+    budget = Budget(tmp_path, max_total_epochs=20, finalist_epochs=60)
     assert budget.epochs_left() == 10
     trained(tmp_path, "0", 4)
     trained(tmp_path, "tutorial_conv", 3)
@@ -76,7 +94,7 @@ def test_half_of_the_epochs_are_kept_for_finalists(tmp_path: Path) -> None:
 
 
 def test_finalists_have_the_epochs_that_trials_left(tmp_path: Path) -> None:
-    budget = Budget(tmp_path, max_total_epochs=20, has_finalists=True)
+    budget = Budget(tmp_path, max_total_epochs=20, finalist_epochs=60)
     trained(tmp_path, "0", 10)
     assert budget.epochs_left() == 0
     budget.turn_to_finalists(0.0)
@@ -85,4 +103,4 @@ def test_finalists_have_the_epochs_that_trials_left(tmp_path: Path) -> None:
 
 
 def test_one_epoch_is_for_trials_however_few_there_are(tmp_path: Path) -> None:
-    assert Budget(tmp_path, max_total_epochs=1, has_finalists=True).epochs_left() == 1
+    assert Budget(tmp_path, max_total_epochs=1, finalist_epochs=9).epochs_left() == 1

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import math
 import statistics
+import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -19,6 +21,7 @@ from tuner_gan import files
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.results.records import ExecutionRecord, TrialRecord
+from tuner_gan.search import budget
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search.budget import Budget
 from tuner_gan.search.finalists import FinalRound, Questions, repeat
@@ -454,6 +457,41 @@ def test_the_best_completed_trials_are_chosen(left: float | None, trained: tuple
     trials = final.choose(RANKED, lambda trial: trial.trial_id in trained, left)
     assert [trial.trial_id for trial in trials] == chosen
     assert final.choose(RANKED[:1], lambda trial: False, left) == []
+
+
+@pytest.mark.parametrize(
+    ("ranked", "changes", "seconds"),
+    [
+        # Six trainings of 10 s and a fifth more, and 1.5 s for each finalist to ask.
+        (RANKED, {}, 76.5),
+        (RANKED, {"count": 1}, 25.5),
+        (RANKED, {"workers": 2}, 52.5),
+        (RANKED, {"epochs": 20}, 148.5),
+        (RANKED[:4], {}, math.inf),  # there may be a third one yet
+        ([], {}, math.inf),
+    ],
+)
+def test_the_time_that_finalists_need(ranked: list[TrialRecord], changes: dict[str, Any], seconds: float) -> None:
+    assert final_round(max_time=1000.0, **changes).needed_s(ranked) == pytest.approx(seconds)
+
+
+def test_time_that_finalists_cannot_use_is_for_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Trials take 120 s by the clock of the budget, and a training of a finalist 100 s, to go by its trial.
+    passed = [0.0]
+
+    class Slow(EagerHyperModel):
+        def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
+            passed[0] += 120.0
+            return super().fit(hp, model, *args, **kwargs)
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr(budget, "time", clock)
+    monkeypatch.setattr(FinalRound, "training_s", lambda *_: 100.0)
+    tuner = make_tuner(tmp_path, hypermodel=Slow(SHAPE, TinySpace()), max_trials=None, finalists=1, finalist_seeds=2)
+    tuner.search(blobs(), epochs=1, max_time=1000)
+    finalists, trials = split(tuner)
+    assert len(finalists) == 1
+    assert len(trials) == 7  # the last one began before 1000 - 1.2 * 200 s; half of the time is over in the fifth
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from tuner_gan.search.callbacks import count_epochs
 from tuner_gan.search.finalists import WORTH_STARTING
 
 FINALISTS_SHARE = 0.5
-"""Share of a search's time, and of its epochs, that is kept for its finalists."""
+"""Share of a search's time, and of its epochs, that is kept for its finalists, at most."""
 
 
 class Budget:
     """The time and the epochs of a search, of which a share is kept for its finalists.
+
+    They get no more than they can use: of the epochs, those of all their trainings, and of the time what `keep` says.
 
     Args:
         folder: of the project, whose histories tell what epochs were trained, by any process.
@@ -22,7 +24,7 @@ class Budget:
         max_total_epochs: epochs of all trials; None for no limit.
         max_trial_time: seconds that one training may take; None for no limit.
         spent: seconds of `max_time` that are gone.
-        has_finalists: whether the share is kept.
+        finalist_epochs: that the trainings of the finalists have together; 0 where there are none.
 
     Attributes:
         started: `time.monotonic()` at which the search began, or would have, if it had been one run.
@@ -39,17 +41,25 @@ class Budget:
         max_total_epochs: int | None = None,
         max_trial_time: float | None = None,
         spent: float = 0.0,
-        has_finalists: bool = False,
+        finalist_epochs: int = 0,
     ) -> None:
         self._folder = folder
         self.started = time.monotonic() - spent
         self.deadline = self.stop_at = None if max_time is None else self.started + max_time
         self.max_trial_time = max_trial_time
         self._max_epochs, self._trial_epochs = max_total_epochs, None
-        if has_finalists and max_time is not None:
-            self.stop_at = self.started + (1 - FINALISTS_SHARE) * max_time
-        if has_finalists and max_total_epochs is not None:
-            self._trial_epochs = max(1, round((1 - FINALISTS_SHARE) * max_total_epochs))
+        self._most_kept_s = 0.0
+        if finalist_epochs and max_time is not None:
+            self._most_kept_s = FINALISTS_SHARE * max_time
+            self.keep(self._most_kept_s)
+        if finalist_epochs and max_total_epochs is not None:
+            half = round((1 - FINALISTS_SHARE) * max_total_epochs)
+            self._trial_epochs = max(1, half, max_total_epochs - finalist_epochs)
+
+    def keep(self, seconds: float) -> None:
+        """Keeps so much time for finalists, but no more than their share."""
+        if self.deadline is not None:
+            self.stop_at = self.deadline - min(seconds, self._most_kept_s)
 
     def turn_to_finalists(self, kept_s: float) -> None:
         """Gives all epochs that are left, and all time but `kept_s` seconds, to finalists."""

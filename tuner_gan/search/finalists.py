@@ -34,6 +34,9 @@ SECONDS_A_FINALIST = 1.5
 WORTH_STARTING = 0.5
 """Share of the time of a training that must be left to start another one."""
 
+TO_SPARE = 1.2
+"""Times of the trainings of finalists are kept for them: a better trial may be a slower one."""
+
 
 @dataclass(frozen=True)
 class Questions:
@@ -72,6 +75,11 @@ class FinalRound:
     max_trial_time: float | None
     workers: int
 
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all trainings together, where there are as many finalists as there may be."""
+        return self.count * self.seeds * self.epochs
+
     def choose(
         self, ranked: Iterable[TrialRecord], is_trained: Callable[[TrialRecord], bool], left: float | None
     ) -> list[TrialRecord]:
@@ -82,12 +90,26 @@ class FinalRound:
             is_trained: tells of which trials there is a finalist already.
             left: seconds until the search ends; None for no limit.
         """
-        chosen = [trial for trial in ranked if trial.status == COMPLETED and trial.origin != FINALIST][: self.count]
+        chosen = self._candidates(ranked)
         while len(chosen) > self.workers and not self.fits(
             [trial for trial in chosen if not is_trained(trial)], len(chosen), left
         ):
             chosen.pop()
         return chosen
+
+    def needed_s(self, ranked: Iterable[TrialRecord]) -> float:
+        """Seconds that the trainings of the finalists and their questions take, about, with some to spare.
+
+        Args:
+            ranked: every trial of the search so far, best first.
+
+        Returns:
+            Infinity until as many trials are completed as there are to be finalists.
+        """
+        trials = self._candidates(ranked)
+        if len(trials) < self.count:
+            return math.inf
+        return TO_SPARE * self._row(trials) * self._mean_s(trials) + self.questions(len(trials)).seconds
 
     def fits(self, trials: Sequence[TrialRecord], asked: int, left: float | None) -> bool:
         """Tells whether there is time to train these trials from all seeds, and to ask about so many finalists."""
@@ -134,6 +156,9 @@ class FinalRound:
             if taught <= most:
                 return Questions(names | {CAS}, taught)
         return Questions(names, seconds)
+
+    def _candidates(self, ranked: Iterable[TrialRecord]) -> list[TrialRecord]:
+        return [trial for trial in ranked if trial.status == COMPLETED and trial.origin != FINALIST][: self.count]
 
     def _row(self, trials: Sequence[TrialRecord]) -> int:
         """Trainings that a worker does one after the other, at most, where each trial is trained from all seeds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import io
@@ -225,6 +226,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         self._budget = Budget(self.folder)
+        self._final: FinalRound | None = None  # where there are to be no finalists
         self._setup_lock = files.setup_lock(self.folder)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
@@ -374,12 +376,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             y: labels of an array of images, integers [N] in 0..classes-1, for conditional GANs; None for any other.
             epochs: passes over the images of each trial; Hyperband's oracle sets its own.
             max_time: seconds of the whole search, those of earlier runs in the same folder included; what runs at the
-                end is scored as it is. Half of it is kept for finalists: as many of them as can be trained from all
-                seeds, or one for each worker from as many seeds as can, and if it is only one, for all the time. None
-                for no limit.
+                end is scored as it is. Half of it, or what `epochs` take where that is less, is kept for finalists: as
+                many of them as can be trained from all seeds, or one for each worker from as many seeds as can, and if
+                it is only one, for all the time. None for no limit.
             max_total_epochs: epochs of all trials together, those of earlier runs in the same folder included; a trial
-                that runs at the end is scored as it is, and half of them are kept for finalists. Workers, who train at
-                the same time, may come to one more each. None for no limit.
+                that runs at the end is scored as it is, and up to half of them are kept for finalists. Workers, who
+                train at the same time, may come to one more each. None for no limit.
             max_trial_time: seconds that one execution may train for; it is then scored as it is. Its first step is not
                 counted: tracing and compiling it takes as long as hundreds of others. With `max_time`, the trainings
                 of finalists share the time that is left instead. None for no limit.
@@ -435,7 +437,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
                     if not self.worn_out:
-                        finalists = self._run_finalists(data, epochs, max_time, callbacks, verbose)
+                        finalists = self._run_finalists(data, callbacks, verbose)
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
                         self.oracle.release()
@@ -522,13 +524,25 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 save_grid(pick_images(*training), self.folder / files.REAL)
         if self.worker is None:  # workers begin at any time, and each is told what went before
             spent += float(self._search["elapsed_s"])
+        self._final = None
+        if self._has_finalists():
+            self._final = FinalRound(
+                self.quality,
+                count=self.finalists,
+                seeds=self.finalist_seeds,
+                epochs=self.oracle.max_epochs if is_hyperband else epochs,
+                conditional=self.hypermodel.classes > 0,
+                max_time=max_time,
+                max_trial_time=max_trial_time,
+                workers=1,
+            )
         self._budget = Budget(
             self.folder,
             max_time=max_time,
             max_total_epochs=max_total_epochs,
             max_trial_time=max_trial_time,
             spent=spent,
-            has_finalists=self._has_finalists(),
+            finalist_epochs=0 if self._final is None else self._final.all_epochs,
         )
         if isinstance(self.oracle, OptunaOracle):
             self.oracle.set_rungs(first_rung(epochs), epochs)
@@ -602,31 +616,25 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _has_finalists(self) -> bool:
+        # A chief trains nothing, and its workers would each train them.
         return self.finalists > 0 and not self._is_shared()
 
+    def _share(self, final: FinalRound) -> FinalRound:
+        """Gives finalists to all processes that search."""
+        return dataclasses.replace(final, workers=max(1, files.count_workers(self.folder)))
+
     def _run_finalists(
-        self, data: tuple[np.ndarray, ...], epochs: int, max_time: float | None, callbacks: Any, verbose: int
+        self, data: tuple[np.ndarray, ...], callbacks: Any, verbose: int
     ) -> list[tuple[TrialRecord, frozenset[str]]]:
         """Trains the best trials again, from fresh seeds.
 
         Returns:
             The finalists that the second classifier has not seen yet, and the scores that it is to give.
         """
-        if not self._has_finalists():
+        if self._final is None:
             return []
-        if isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle):
-            epochs = self.oracle.max_epochs
         self._wait_for_others()
-        final = FinalRound(
-            self.quality,
-            count=self.finalists,
-            seeds=self.finalist_seeds,
-            epochs=epochs,
-            conditional=self.hypermodel.classes > 0,
-            max_time=max_time,
-            max_trial_time=self._budget.max_trial_time,
-            workers=max(1, files.count_workers(self.folder)),
-        )
+        final = self._share(self._final)
         with self._setup():
             trials = self._choose_finalists(final)
         questions = final.questions(len(trials))
@@ -658,7 +666,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     build,
                     fit,
                     data,
-                    range(epochs),
+                    range(final.epochs),
                     callbacks,
                     verbose,
                     executions=self.finalist_seeds,
@@ -710,6 +718,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         A trial that was interrupted is taken up all the same, and scored as it is when nothing is left to train it for.
         """
         self._guard.check()
+        if self._final is not None and self._budget.deadline is not None:
+            self._budget.keep(self._share(self._final).needed_s(self.results().records))
         may_begin = self._budget.may_begin()
         if isinstance(self.oracle, OptunaOracle):
             # Where another worker is the first to take up what is left, no new trial is begun instead.
