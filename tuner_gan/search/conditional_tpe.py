@@ -59,9 +59,10 @@ class ConditionalTPESampler(optuna.samplers.BaseSampler):
 
     def _find_groups(self, study: optuna.Study) -> list[dict[str, BaseDistribution]]:
         """The hyperparameters that can have several values, by the trials in which they occur."""
-        past = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        past = [trial.params for trial in study.get_trials(deepcopy=False, states=states)]
         groups: dict[tuple[bool, ...], dict[str, BaseDistribution]] = {}
         for name, distribution in self._distributions.items():
             if not distribution.single():
-                groups.setdefault(tuple(name in one.params for one in past), {})[name] = distribution
+                groups.setdefault(tuple(name in one for one in past), {})[name] = distribution
         return list(groups.values())
