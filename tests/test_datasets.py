@@ -393,6 +393,20 @@ def test_a_truncated_file(tmp_path: Path) -> None:
         datasets.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("count", "names"), [(2, r"0007\.png, 0008\.png"), (5, r"0007\.png, 0008\.png, 0009\.png and 2 more")]
+)
+@pytest.mark.parametrize("kept", [0, 200])
+def test_all_damaged_files_are_told_at_once(tmp_path: Path, count: int, names: str, kept: int) -> None:
+    save_images(tmp_path, random_images(50, 16, 16, 3))
+    for number in range(7, 7 + count):
+        path = tmp_path / f"{number:04}.png"
+        path.write_bytes(path.read_bytes()[:kept])
+    message = rf"^{count} files in {tmp_path} cannot be read as images \({names}\): repair them or take them out\.$"
+    with pytest.raises(DatasetError, match=message):
+        datasets.load(tmp_path)
+
+
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds no images \(.+\): expected PNG or JPEG files"):
         datasets.load(tmp_path)
@@ -423,7 +437,7 @@ def test_images_that_do_not_fit_into_the_memory(tmp_path: Path) -> None:
     Image.new("L", (8, 16)).save(tmp_path / "0.png")
     many = np.broadcast_to(np.zeros((8, 8, 1), np.uint8), (2**40, 8, 8, 1))
     with pytest.raises(DatasetError) as of_files:
-        image_files._read_images(Many([tmp_path / "0.png"]), None)
+        image_files._read_images(tmp_path, Many([tmp_path / "0.png"]), None)
     with pytest.raises(DatasetError) as of_an_array:
         resize(many, (256, 256))
     for raised, shape, size in ((of_files, "16x8x1", "131,072.0"), (of_an_array, "256x256x1", "67,108,864.0")):

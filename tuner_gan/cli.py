@@ -426,7 +426,8 @@ def _make_space(config: SearchConfig, image_shape: tuple[int, int, int], classes
 
 def _describe_quality(card: dict[str, Any], objective: str) -> str:
     accuracy = card.get("accuracy")
-    held_out = "" if accuracy is None else f"held-out accuracy {accuracy:.1%}, "
+    chance = " (chance: 25%), " if card["kind"] == "rotation" else ", "
+    held_out = "" if accuracy is None else f"held-out accuracy {accuracy:.1%}{chance}"
     return f"reference {card['kind']}: {held_out}floor {objective} {card['floor'][objective]:.4f}"
 
 

@@ -109,7 +109,7 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
         image_size: (height, width) that each image is cropped and resized to; None when all have one size.
 
     Raises:
-        DatasetError: no images, a file that is no image, several sizes without `image_size`, or more than there is
+        DatasetError: no images, files that are no images, several sizes without `image_size`, or more than there is
             memory for.
 
     Warns:
@@ -142,7 +142,7 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
             stacklevel=4,  # the caller of datasets.load
         )
     labels = [name for name, paths in by_class.items() for _ in paths]
-    return RawImages(_read_images(paths, image_size), np.array(labels) if labels else None)
+    return RawImages(_read_images(folder, paths, image_size), np.array(labels) if labels else None)
 
 
 def _listed(folder: Path, entries: Sequence[Path]) -> str:
@@ -173,38 +173,71 @@ def _image_paths(folder: Path) -> list[Path]:
     return [entry for entry in _visible(folder) if entry.suffix.lower() in _SUFFIXES and entry.is_file()]
 
 
-def _read_images(paths: Sequence[Path], image_size: tuple[int, int] | None) -> Images:
+def _read_images(folder: Path, paths: Sequence[Path], image_size: tuple[int, int] | None) -> Images:
+    damaged: dict[Path, _DamagedImageError] = {}
     # Headers first, so that a file that is no image, or a late coloured one, is known before anything is decoded.
-    modes = {_mode(path) for path in paths}
+    modes = set()
+    for path in paths:
+        with _noting(damaged, path):
+            modes.add(_mode(path))
+    _refuse(folder, damaged)
     channels = 1 if modes.issubset(_GREY) else 3
-    first = _pixels(paths[0], channels, image_size)
-    height, width = first.shape[:2]
-    check_side_lengths(height, width, f"images in {paths[0].parent}")
-    images = make_room(len(paths), first.shape)
-    for image, path in zip(images, paths, strict=True):
-        pixels = _pixels(path, channels, image_size)
-        if pixels.shape != first.shape:
-            sizes = [f"{height}x{width}" for height, width in (first.shape[:2], pixels.shape[:2])]
-            raise DatasetError(
-                f"The images must have one size, but {paths[0]} has {sizes[0]} and {path} has {sizes[1]} pixels "
-                "(height x width): pass image_size (--image-size HxW) to crop and resize them all."
-            )
-        image[...] = pixels
+    images: Images | None = None
+    first = paths[0]
+    for place, path in enumerate(paths):
+        with _noting(damaged, path):
+            pixels = _pixels(path, channels, image_size)
+            if images is None:
+                height, width = pixels.shape[:2]
+                check_side_lengths(height, width, f"images in {path.parent}")
+                images, first = make_room(len(paths), pixels.shape), path
+            if pixels.shape != images.shape[1:]:
+                sizes = [f"{high}x{wide}" for high, wide in (images.shape[1:3], pixels.shape[:2])]
+                raise DatasetError(
+                    f"The images must have one size, but {first} has {sizes[0]} and {path} has {sizes[1]} pixels "
+                    "(height x width): pass image_size (--image-size HxW) to crop and resize them all."
+                )
+            images[place] = pixels
+    _refuse(folder, damaged)
+    assert images is not None
     return images
+
+
+class _DamagedImageError(DatasetError):
+    """A file is no image, or only a part of one."""
+
+
+@contextlib.contextmanager
+def _noting(damaged: dict[Path, _DamagedImageError], path: Path) -> Iterator[None]:
+    """Notes that a file is damaged, so that all that are can be told at once."""
+    try:
+        yield
+    except _DamagedImageError as error:
+        damaged[path] = error
+
+
+def _refuse(folder: Path, damaged: dict[Path, _DamagedImageError]) -> None:
+    if len(damaged) == 1:
+        raise next(iter(damaged.values()))
+    if damaged:
+        raise DatasetError(
+            f"{len(damaged)} files in {folder} cannot be read as images ({_listed(folder, list(damaged))}): "
+            "repair them or take them out."
+        )
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
-    """Opens an image; whatever Pillow raises in the body becomes a DatasetError that names the file."""
+    """Opens an image; whatever Pillow raises in the body becomes an error that names the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=_FORMATS) as image:
             yield image
     except UnidentifiedImageError as error:
-        raise DatasetError(f"{path} is no PNG or JPEG image: repair it or take it out of the folder.") from error
+        raise _DamagedImageError(f"{path} is no PNG or JPEG image: repair it or take it out of the folder.") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more.
-        raise DatasetError(f"{path} cannot be read as an image ({error}): repair it or take it out.") from error
+        raise _DamagedImageError(f"{path} cannot be read as an image ({error}): repair it or take it out.") from error
 
 
 def _mode(path: Path) -> str:

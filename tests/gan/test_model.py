@@ -394,6 +394,13 @@ def test_weights_in_another_precision_are_refused(dtype: str) -> None:
         GAN(_architecture(), dtype=dtype)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.0, True, "7"])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^seed must be an integer from 0 or None, but got {seed!r}\.$"):
+        GAN(_architecture(), seed=seed)
+    assert GAN(_architecture(), seed=np.int64(0)).get_config()["seed"] == 0  # type: ignore[arg-type]
+
+
 def test_in_half_precision_keras_s_optimizer_is_the_generator_s() -> None:
     """Keras wraps it there in one that takes the gradients of a scaled loss, unless it is told not to."""
     gan = GAN(_architecture(), dtype="mixed_float16")

@@ -80,7 +80,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             `mixed_bfloat16` where that is `float32` and the GPUs compute in it (`dtype="float32"` turns it off).
 
     Raises:
-        ConfigError: the policy has weights in another dtype than float32.
+        ConfigError: the policy has weights in another dtype than float32, or the seed is no integer from 0.
 
     Attributes:
         generator: the network being trained, latents [N, latent_dim] to images [N, H, W, C] in [-1, 1].
@@ -109,8 +109,10 @@ class GAN(keras.Model):  # type: ignore[misc]
                 "dtype must be a policy with weights in float32 (float32, mixed_bfloat16, mixed_float16), but got "
                 f"{self.dtype_policy.name}."
             )
+        if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
+            raise ConfigError(f"seed must be an integer from 0 or None, but got {seed!r}.")
         self.architecture = architecture
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
         shape, classes = architecture.image_shape, architecture.classes
         with precision(self.dtype_policy):
             self.generator = build_generator(architecture.generator, shape, classes, for_training=True)
