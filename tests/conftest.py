@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from cli_runs import Run, search_once
 
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a process for each core: with a thread for each core in each, they would wait for one another.
+    os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
 
 
 def pytest_configure() -> None:
