@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -55,16 +54,15 @@ def test_without_finalists_trials_have_all_the_time(tmp_path: Path, clock: list[
     assert until(budget.stop_at) == until(budget.deadline) == 100.0
 
 
-@pytest.mark.parametrize(("seconds", "left"), [(30.0, 70.0), (50.0, 50.0), (math.inf, 50.0)])
-def test_less_time_is_kept_where_finalists_need_less(
-    seconds: float, left: float, tmp_path: Path, clock: list[float]
-) -> None:
+def test_less_time_is_kept_where_finalists_need_less(tmp_path: Path, clock: list[float]) -> None:
     budget = Budget(tmp_path, max_time=100.0, finalist_epochs=9)
-    budget.keep(seconds)
-    assert (until(budget.stop_at), until(budget.deadline)) == (left, 100.0)
-    without = Budget(tmp_path, max_time=100.0)
-    without.keep(seconds)
-    assert until(without.stop_at) == 100.0
+    assert budget.most_kept_s == 50.0
+    budget.keep(30.0)
+    assert (until(budget.stop_at), until(budget.deadline)) == (70.0, 100.0)
+    without = Budget(tmp_path, finalist_epochs=9)
+    assert without.most_kept_s == 0.0
+    without.keep(30.0)
+    assert without.stop_at is None
 
 
 @pytest.mark.parametrize(("of_finalists", "of_trials"), [(3, 17), (10, 10), (60, 10)])

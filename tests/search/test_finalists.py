@@ -460,19 +460,25 @@ def test_the_best_completed_trials_are_chosen(left: float | None, trained: tuple
 
 
 @pytest.mark.parametrize(
-    ("ranked", "changes", "seconds"),
+    ("ranked", "changes", "most", "seconds"),
     [
         # Six trainings of 10 s and a fifth more, and 1.5 s for each finalist to ask.
-        (RANKED, {}, 76.5),
-        (RANKED, {"count": 1}, 25.5),
-        (RANKED, {"workers": 2}, 52.5),
-        (RANKED, {"epochs": 20}, 148.5),
-        (RANKED[:4], {}, math.inf),  # there may be a third one yet
-        ([], {}, math.inf),
+        (RANKED, {}, 500.0, 76.5),
+        (RANKED, {}, 70.0, 70.0),  # without the fifth they fit
+        (RANKED, {}, 64.0, 51.0),  # two of them do
+        (RANKED, {}, 22.0, 22.0),
+        (RANKED, {}, 21.0, 21.0),  # not even one does, which then gets it all
+        (RANKED, {"count": 1}, 500.0, 25.5),
+        (RANKED, {"workers": 2}, 500.0, 52.5),
+        (RANKED, {"epochs": 20}, 500.0, 148.5),
+        (RANKED[:4], {}, 500.0, 500.0),  # there may be a third one yet
+        ([], {}, 500.0, 500.0),
     ],
 )
-def test_the_time_that_finalists_need(ranked: list[TrialRecord], changes: dict[str, Any], seconds: float) -> None:
-    assert final_round(max_time=1000.0, **changes).needed_s(ranked) == pytest.approx(seconds)
+def test_the_time_that_is_kept_for_finalists(
+    ranked: list[TrialRecord], changes: dict[str, Any], most: float, seconds: float
+) -> None:
+    assert final_round(max_time=1000.0, **changes).needed_s(ranked, most) == pytest.approx(seconds)
 
 
 def test_time_that_finalists_cannot_use_is_for_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

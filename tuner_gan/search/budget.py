@@ -16,7 +16,7 @@ FINALISTS_SHARE = 0.5
 class Budget:
     """The time and the epochs of a search, of which a share is kept for its finalists.
 
-    They get no more than they can use: of the epochs, those of all their trainings, and of the time what `keep` says.
+    They get no more than they can use: of the epochs those of all their trainings, and of the time what `keep` is told.
 
     Args:
         folder: of the project, whose histories tell what epochs were trained, by any process.
@@ -31,6 +31,7 @@ class Budget:
         deadline: the same at which it ends; None for never.
         stop_at: the same at which its trials end, and then the trainings of its finalists.
         max_trial_time: seconds that a training may take, those of finalists in the end.
+        most_kept_s: seconds that may be kept for finalists.
     """
 
     def __init__(
@@ -48,23 +49,20 @@ class Budget:
         self.deadline = self.stop_at = None if max_time is None else self.started + max_time
         self.max_trial_time = max_trial_time
         self._max_epochs, self._trial_epochs = max_total_epochs, None
-        self._most_kept_s = 0.0
-        if finalist_epochs and max_time is not None:
-            self._most_kept_s = FINALISTS_SHARE * max_time
-            self.keep(self._most_kept_s)
+        self.most_kept_s = FINALISTS_SHARE * max_time if finalist_epochs and max_time is not None else 0.0
+        self.keep(self.most_kept_s)
         if finalist_epochs and max_total_epochs is not None:
             half = round((1 - FINALISTS_SHARE) * max_total_epochs)
             self._trial_epochs = max(1, half, max_total_epochs - finalist_epochs)
 
     def keep(self, seconds: float) -> None:
-        """Keeps so much time for finalists, but no more than their share."""
-        if self.deadline is not None:
-            self.stop_at = self.deadline - min(seconds, self._most_kept_s)
+        """Keeps so much time for finalists."""
+        self.stop_at = None if self.deadline is None else self.deadline - seconds
 
     def turn_to_finalists(self, kept_s: float) -> None:
         """Gives all epochs that are left, and all time but `kept_s` seconds, to finalists."""
         self._trial_epochs = None
-        self.stop_at = None if self.deadline is None else self.deadline - kept_s
+        self.keep(kept_s)
 
     def is_over(self) -> bool:
         """Tells whether the time of the whole search is."""

@@ -97,25 +97,28 @@ class FinalRound:
             chosen.pop()
         return chosen
 
-    def needed_s(self, ranked: Iterable[TrialRecord]) -> float:
-        """Seconds that the trainings of the finalists and their questions take, about, with some to spare.
+    def needed_s(self, ranked: Iterable[TrialRecord], most: float) -> float:
+        """Seconds to keep for as many finalists as can be trained from all seeds in so much time, and be asked.
 
         Args:
             ranked: every trial of the search so far, best first.
-
-        Returns:
-            Infinity until as many trials are completed as there are to be finalists.
+            most: seconds that may be kept; all of them are where that is too little for one finalist, or where too few
+                trials are completed to know.
         """
         trials = self._candidates(ranked)
         if len(trials) < self.count:
-            return math.inf
-        return TO_SPARE * self._row(trials) * self._mean_s(trials) + self.questions(len(trials)).seconds
+            return most
+        while trials and not self.fits(trials, len(trials), most):
+            trials.pop()
+        if not trials:
+            return most
+        return min(most, TO_SPARE * self._training_s(trials) + self.questions(len(trials)).seconds)
 
     def fits(self, trials: Sequence[TrialRecord], asked: int, left: float | None) -> bool:
         """Tells whether there is time to train these trials from all seeds, and to ask about so many finalists."""
         if left is None:
             return True
-        return self._row(trials) * self._mean_s(trials) + self.questions(asked).seconds <= left
+        return self._training_s(trials) + self.questions(asked).seconds <= left
 
     def training_s(self, trial: TrialRecord) -> float:
         """Seconds that a training of all epochs takes, about: as long as those of the trial that it repeats.
@@ -163,6 +166,10 @@ class FinalRound:
     def _row(self, trials: Sequence[TrialRecord]) -> int:
         """Trainings that a worker does one after the other, at most, where each trial is trained from all seeds."""
         return self.seeds * math.ceil(len(trials) / self.workers)
+
+    def _training_s(self, trials: Sequence[TrialRecord]) -> float:
+        """Seconds that training these trials from all seeds takes, about."""
+        return self._row(trials) * self._mean_s(trials)
 
     def _mean_s(self, trials: Sequence[TrialRecord]) -> float:
         return statistics.fmean([self.training_s(trial) for trial in trials] or [0.0])

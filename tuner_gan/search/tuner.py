@@ -719,7 +719,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         self._guard.check()
         if self._final is not None and self._budget.deadline is not None:
-            self._budget.keep(self._share(self._final).needed_s(self.results().records))
+            needed_s = self._share(self._final).needed_s(self.results().records, self._budget.most_kept_s)
+            self._budget.keep(needed_s)
         may_begin = self._budget.may_begin()
         if isinstance(self.oracle, OptunaOracle):
             # Where another worker is the first to take up what is left, no new trial is begun instead.
