@@ -945,6 +945,15 @@ def test_images_come_from_the_averaged_generator() -> None:
     assert np.abs(gan.generate(5, seed=7) - levels).max() <= 1
 
 
+def test_the_averaged_generator_is_exported(tmp_path: Path) -> None:
+    gan = _compiled()
+    gan.fit(_images(8), verbose=0)
+    gan.export(tmp_path / "served", verbose=False)
+    latents = np.random.default_rng(7).standard_normal((5, LATENT), dtype=np.float32)
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(latents), np.asarray(gan.ema_generator(latents)), atol=1e-6)
+
+
 def test_latents_are_not_rounded_to_half_precision(tmp_path: Path) -> None:
     """Which the averaged generator, in single precision, does not do either."""
     gan = GAN(_architecture(), seed=0, dtype="mixed_bfloat16")

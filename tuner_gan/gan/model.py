@@ -142,6 +142,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Maps latents [N, latent_dim], or a pair of them and labels, to images with the averaged generator."""
         return self.ema_generator(inputs, training=False)
 
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Exports the averaged generator for serving, before any call, too; see `keras.Model.export`."""
+        self.ema_generator.export(*args, **kwargs)
+
     def compile(
         self,
         generator_optimizer: keras.optimizers.Optimizer | str | None = None,
