@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 import keras_tuner
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -292,16 +293,17 @@ class OptunaOracle(MendedOracle):
         study_seed, trial_seed = (
             int(np.random.SeedSequence([self._search_seed, *more]).generate_state(1)[0]) for more in ((), (begun,))
         )
+        named = name_parameters(self.hyperparameters.space)
         distributions = {
             name: distribution
-            for name, parameter in name_parameters(self.hyperparameters.space).items()
+            for name, parameter in named.items()
             if (distribution := find_distribution(parameter)) is not None
         }
         sampler = make_sampler(self.sampler, study_seed, trial_seed, distributions)
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
         asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
         trial_id = self._trial_id(asked.number)
-        values = self._draw(asked)
+        values = _draw(asked, named, distributions)
         # First of all, because a trial that nobody has locked is taken up.
         if not take_trial(Path(self._project_dir), trial_id):
             raise ProjectError(
@@ -359,19 +361,6 @@ class OptunaOracle(MendedOracle):
         self.trials[trial_id] = trial
         self.start_order.append(trial_id)
         return trial
-
-    def _draw(self, asked: optuna.Trial) -> dict[str, Value]:
-        named = name_parameters(self.hyperparameters.space)
-        names = {id(parameter): name for name, parameter in named.items()}
-
-        def value(parameter: Any) -> Value:
-            distribution = find_distribution(parameter)
-            if distribution is None:
-                fixed: Value = parameter.value
-                return fixed
-            return from_optuna(parameter, asked._suggest(names[id(parameter)], distribution))
-
-        return dict(make_point(named.values(), value).values)
 
     def _enqueued(self, number: int) -> dict[str, Value] | None:
         """The values of a trial that was asked for, as Optuna sees them; None for one that is to be drawn."""
@@ -589,6 +578,22 @@ class OptunaOracle(MendedOracle):
         for trial in self.ongoing_trials.values():
             release_trial(Path(self._project_dir), trial.trial_id)
         self.ongoing_trials = {}
+
+
+def _draw(
+    asked: optuna.Trial, named: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Value]:
+    """Gives a trial its values; what has no distribution is fixed."""
+    names = {id(parameter): name for name, parameter in named.items()}
+
+    def value(parameter: Any) -> Value:
+        name = names[id(parameter)]
+        if name not in distributions:
+            fixed: Value = parameter.value
+            return fixed
+        return from_optuna(parameter, asked._suggest(name, distributions[name]))
+
+    return dict(make_point(named.values(), value).values)
 
 
 class _Artifacts(optuna.artifacts.FileSystemArtifactStore):

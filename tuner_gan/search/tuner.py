@@ -434,6 +434,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 try:
                     with contextlib.suppress(_BudgetSpentError):
                         self._run_baselines(data, epochs, callbacks, verbose)
+                        self._keep_for_finalists()
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
                     if not self.worn_out:
@@ -623,6 +624,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Gives finalists to all processes that search."""
         return dataclasses.replace(final, workers=max(1, files.count_workers(self.folder)))
 
+    def _keep_for_finalists(self) -> None:
+        """Keeps as much time for finalists as those of the trials so far need."""
+        if self._final is not None and self._budget.deadline is not None:
+            needed_s = self._share(self._final).needed_s(self.results().records, self._budget.most_kept_s)
+            self._budget.keep(needed_s)
+
     def _run_finalists(
         self, data: tuple[np.ndarray, ...], callbacks: Any, verbose: int
     ) -> list[tuple[TrialRecord, frozenset[str]]]:
@@ -718,9 +725,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         A trial that was interrupted is taken up all the same, and scored as it is when nothing is left to train it for.
         """
         self._guard.check()
-        if self._final is not None and self._budget.deadline is not None:
-            needed_s = self._share(self._final).needed_s(self.results().records, self._budget.most_kept_s)
-            self._budget.keep(needed_s)
         may_begin = self._budget.may_begin()
         if isinstance(self.oracle, OptunaOracle):
             # Where another worker is the first to take up what is left, no new trial is begun instead.
@@ -785,6 +789,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             ) from error
         if not self._is_worker():
             self._write_elapsed()
+            # Here, and not before each trial: who waits for other workers asks for one twice a second.
+            self._keep_for_finalists()
 
     def run_trial(
         self,
