@@ -261,6 +261,7 @@ def test_a_search_ends_in_about_the_time_it_was_given(once: tuple[Path, Run], tm
     seconds = time.monotonic() - started
     assert (found.code, found.err) == (0, "")
     assert 4 < seconds < 27
+    assert results.load("runs/demo").config["config"]["max_time"] == 18
     table = results.load("runs/demo").trials()
     assert len(table) >= 1
     assert table["score"].notna().all()

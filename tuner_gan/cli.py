@@ -499,10 +499,10 @@ def _live_view(config: SearchConfig, console: Console, started: float) -> LiveVi
 
 def _limits(config: SearchConfig) -> dict[str, Any]:
     """Those of `GANTuner.search`."""
-    seconds = config.seconds
     return {
         "epochs": config.epochs,
-        "max_time": None if seconds is None else max(seconds - CLOSING_SECONDS, 1.0),
+        "max_time": config.seconds,
+        "closing": CLOSING_SECONDS,
         "max_total_epochs": config.max_epochs,
         "max_trial_time": config.trial_seconds,
     }

@@ -480,6 +480,20 @@ def test_max_time(tmp_path: Path) -> None:
     assert tuner.results().records == [only]
 
 
+def test_the_time_is_noted_as_it_was_asked_for_and_what_is_kept_of_it_is_not_searched_in(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, max_trials=1, finalists=1, finalist_seeds=1, eager=True)
+    tuner.search(blobs(), epochs=1, max_time=200, closing=10)
+    assert tuner.results().config["config"]["max_time"] == 200
+    budget = tuner._budget
+    assert budget.deadline == pytest.approx(budget.started + 190)
+    assert budget.most_kept_s == 95
+    # Less time than that is none.
+    late = make_tuner(tmp_path, "late", finalists=1)
+    late.search(blobs(), epochs=1, max_time=5, closing=10)
+    assert len(late.results()) == 0
+    assert late.results().config["config"]["max_time"] == 5
+
+
 def test_max_trial_time(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1)
     started = time.monotonic()

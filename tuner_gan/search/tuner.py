@@ -365,6 +365,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_total_epochs: int | None = None,
         max_trial_time: float | None = None,
         spent: float = 0.0,
+        closing: float = 0.0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         verbose: int = 0,
     ) -> None:
@@ -387,6 +388,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 of finalists share the time that is left instead. None for no limit.
             spent: seconds of `max_time` that went before this call, such as on training the classifier; for a worker
                 those of earlier runs in the same folder, too.
+            closing: seconds of `max_time` that are kept for what follows this call, such as an export.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
                 that goes on after an interruption gets new copies, which have not seen its earlier epochs.
             verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
@@ -429,7 +431,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         with self._lock(), plain_errors():
             with self._guard:
-                self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent)
+                self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent, closing)
                 finalists: list[tuple[TrialRecord, frozenset[str]]] = []
                 try:
                     with contextlib.suppress(_BudgetSpentError):
@@ -475,6 +477,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         max_total_epochs: int | None,
         max_trial_time: float | None,
         spent: float,
+        closing: float,
     ) -> None:
         # Another process may have searched here since this tuner was made.
         with self._setup():
@@ -525,6 +528,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 save_grid(pick_images(*training), self.folder / files.REAL)
         if self.worker is None:  # workers begin at any time, and each is told what went before
             spent += float(self._search["elapsed_s"])
+        if max_time is not None:  # noted as it was asked for
+            max_time = max(0.0, max_time - closing)
         self._final = None
         if self._has_finalists():
             self._final = FinalRound(
