@@ -386,6 +386,30 @@ def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
     assert finished(alone.folder) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "changes", "message"),
+    [
+        ({}, {"epochs": 2}, "epochs 1, not 2"),
+        ({}, {"max_time": 90.0}, "max_time None, not 90.0"),
+        ({"finalist_seeds": 5}, {}, "finalist_seeds 3, not 5"),
+    ],
+)
+def test_workers_with_other_settings_come_when_nobody_is_at_work_any_more(
+    arguments: dict[str, Any], changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 1, "eager": True}
+    run_search(tmp_path, epochs=1, worker="a", **settings)
+    other = make_tuner(tmp_path, worker="b", **settings, **arguments)
+    words = f"is being searched in with {message}: run the same command on each machine, or wait"
+    with files.worker_lock(tmp_path / "search", "a"):
+        with pytest.raises(ProjectError, match=words):
+            other.search(blobs(), **{"epochs": 1, **changes})
+        run_search(tmp_path, epochs=1, worker="b", **settings)
+    before = other.results().config["config"]
+    other.search(blobs(), **{"epochs": 1, **changes})
+    assert other.results().config["config"] == before | arguments | changes
+
+
 @pytest.mark.parametrize(("trial_id", "waits"), [("1", True), ("final_1", False)])
 def test_a_worker_waits_for_what_may_become_a_finalist(trial_id: str, waits: bool, tmp_path: Path) -> None:
     """And not for the finalist that a faster one has begun, which takes all the time that is left."""

@@ -133,6 +133,25 @@ def check_same(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> 
         raise ProjectError(f"{folder} holds a search with another {difference}: {CONTINUED}.")
 
 
+def check_together(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuses to join workers with other settings than theirs: trials would differ by them, and finalists.
+
+    Args:
+        folder: of the project.
+        stored: settings that search.json notes; an earlier version notes fewer of them.
+        wanted: those of the worker that begins.
+
+    Raises:
+        ProjectError: a setting differs; the message names it.
+    """
+    for name, value in wanted.items():
+        if stored.get(name, value) != value:
+            raise ProjectError(
+                f"{folder} is being searched in with {name} {stored[name]}, not {value}: run the same command on each "
+                "machine, or wait until that search has ended."
+            )
+
+
 def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     if stored["data"]["fingerprint"] != wanted["data"]["fingerprint"]:
         return f"data set ({_named(stored['data'])}, not {_named(wanted['data'])})"

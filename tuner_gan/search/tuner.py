@@ -59,7 +59,7 @@ from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle
 from tuner_gan.search.plain_errors import plain_errors
-from tuner_gan.search.project import CONTINUED, check_same, describe, read_search, training_fingerprint
+from tuner_gan.search.project import CONTINUED, check_same, check_together, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
 from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, remove_search, take_trial
 from tuner_gan.search.tensorboard import TensorBoardLog
@@ -395,7 +395,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Raises:
             ConfigError: an argument is not valid.
-            ProjectError: another process searches in this folder, or the folder cannot be written.
+            ProjectError: another process searches in this folder, workers with other settings do, or the folder cannot
+                be written.
             SearchError: trials failed and none has a score, or as many in a row failed as your oracle allows; the
                 message says why.
 
@@ -429,9 +430,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             with plain_errors(), self._guard:
                 super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
             return
-        with self._lock(), plain_errors():
+        with contextlib.ExitStack() as held, plain_errors():
             with self._guard:
-                self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent, closing)
+                with self._setup():  # so that every worker whose lock is held has begun, with the settings noted
+                    held.enter_context(self._lock())
+                    self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent, closing)
                 finalists: list[tuple[TrialRecord, frozenset[str]]] = []
                 try:
                     with contextlib.suppress(_BudgetSpentError):
@@ -512,6 +515,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "finalists": self.finalists,
             "finalist_seeds": self.finalist_seeds,
         }
+        if self.worker is not None and files.count_workers(self.folder) > 1:  # this one is among them
+            check_together(self.folder, self._search["config"], config)
 
         def note(search: dict[str, Any]) -> None:
             search["data"] |= {"train_fingerprint": fingerprint, "images": len(training[0])}
