@@ -101,6 +101,18 @@ def test_a_database_in_a_folder_that_is_not_there_yet_can_be_used(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_study_of_another_folder_is_told_before_anything_is_made(project: Path, tmp_path: Path, url: str) -> None:
+    check_storage(url, project)
+    with pytest.raises(ProjectError, match=r"already holds a study named 'project', .* than .*other/project: choose"):
+        check_storage(url, tmp_path / "other" / "project")
+    assert not (tmp_path / "other").exists()
+    optuna.create_study(study_name="empty", storage=url)
+    check_storage(url, tmp_path / "empty")
+    optuna.create_study(study_name="of nobody", storage=url).ask()
+    with pytest.raises(ProjectError, match="delete-study --study-name 'of nobody' --storage URL"):
+        check_storage(url, tmp_path / "of nobody")
+
+
 def test_a_database_whose_tables_another_search_makes_can_be_used(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -28,6 +27,7 @@ from tuner_gan.search.storage import (
     OWNER,
     SHARED,
     ask_lock,
+    is_owned,
     make_id,
     open_storage,
     patiently,
@@ -215,27 +215,10 @@ class OptunaOracle(MendedOracle):
             load_if_exists=True,
         )
         self._study_id = self._database.get_study_id_from_name(self._project_name)
-        if self.storage is not None:
-            self._claim(study)
+        folder = Path(self._project_dir)
+        if self.storage is not None and not is_owned(self._database, self._study_id, folder):
+            study.set_user_attr(OWNER, make_id(folder))
         return study
-
-    def _claim(self, study: optuna.Study) -> None:
-        """Notes in a database that may hold many studies which folder this one belongs to.
-
-        Raises:
-            ProjectError: it belongs to another one.
-        """
-        folder = make_id(Path(self._project_dir))
-        owner = study.user_attrs.get(OWNER)
-        if owner is None and not study.get_trials(deepcopy=False):
-            study.set_user_attr(OWNER, folder)
-        elif owner != folder:
-            raise ProjectError(
-                f"The storage already holds a study named {self._project_name!r}, which is of another folder than "
-                f"{self._project_dir}: choose another project name, or, if it was an earlier one that you have "
-                f"deleted, delete its study with optuna delete-study --study-name {shlex.quote(self._project_name)} "
-                "--storage URL."
-            )
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
         return patiently(files.STUDY if self.storage is None else SHARED, call)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import secrets
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable
@@ -101,13 +102,46 @@ def check_storage(url: str, folder: Path) -> None:
     """Opens the database that a search in this folder is to use, so that it is told early when that cannot be.
 
     Raises:
-        ConfigError, ProjectError: as `open_storage`; or the database cannot be reached.
+        ConfigError, ProjectError: as `open_storage`; or the database cannot be reached, or holds a study of that name
+            which is of another folder.
     """
     with contextlib.suppress(sqlalchemy.exc.ArgumentError, ValueError):  # `open_storage` tells
         if Path(sqlalchemy.make_url(url).database or "").absolute().parent == folder.absolute():
             return  # SQLite's file comes and goes with the folder
     # Others that begin at this moment make the same tables.
-    patiently(SHARED, functools.partial(open_storage, url, folder), SECONDS_TO_BEGIN).engine.dispose()
+    database = patiently(SHARED, functools.partial(open_storage, url, folder), SECONDS_TO_BEGIN)
+
+    def check() -> None:
+        try:
+            study_id = database.get_study_id_from_name(folder.name)
+        except KeyError:  # there is none yet
+            return
+        is_owned(database, study_id, folder)
+
+    try:
+        patiently(SHARED, check, SECONDS_TO_BEGIN)
+    finally:
+        database.engine.dispose()
+
+
+def is_owned(database: optuna.storages.RDBStorage, study_id: int, folder: Path) -> bool:
+    """Tells whether a study in a database of the user's own is that of a folder, and not one that is still to be had.
+
+    Raises:
+        ProjectError: it is that of another one, or of nobody, but not empty.
+    """
+    owner = database.get_study_user_attrs(study_id).get(OWNER)
+    if owner is None and not database.get_n_trials(study_id):
+        return False
+    path = folder / files.STUDY_ID
+    if owner is None or not path.exists() or path.read_text(encoding="ascii") != owner:
+        name = database.get_study_name_from_id(study_id)
+        raise ProjectError(
+            f"The storage already holds a study named {name!r}, which is of another folder than {folder}: choose "
+            "another project name, or, if it was an earlier one that you have deleted, delete its study with optuna "
+            f"delete-study --study-name {shlex.quote(name)} --storage URL."
+        )
+    return True
 
 
 def _shown(url: str | None, error: Exception) -> str:
