@@ -116,13 +116,14 @@ def export_best(folder: str | Path) -> tuple[Path, list[str]]:
     Raises:
         As `export`.
     """
-    results = load(folder)
-    record, target = results.best, results.folder / files.BEST_DIR
-    if _renew_cards(target, results, record):
-        return target, []
-    before = {path.name for path in target.iterdir()} if target.is_dir() else set()
-    export(folder)
-    return target, sorted(before - {path.name for path in target.iterdir()})
+    with files.export_lock(Path(folder)):  # from the choice on: another machine may know of a better trial by then
+        results = load(folder)
+        record, target = results.best, results.folder / files.BEST_DIR
+        if _renew_cards(target, results, record):
+            return target, []
+        before = {path.name for path in target.iterdir()} if target.is_dir() else set()
+        export(folder)
+        return target, sorted(before - {path.name for path in target.iterdir()})
 
 
 def _renew_cards(target: Path, results: SearchResults, record: TrialRecord) -> bool:

@@ -44,6 +44,8 @@ SETUP_LOCK = ".setup.lock"
 """Held while a worker writes what all have in common."""
 ASK_LOCK = ".ask.lock"
 """Held while a process asks the study for a trial."""
+EXPORT_LOCK = ".export.lock"
+"""Held while a search that ends exports the best trial."""
 CLASSIFIER_DIR = "classifier"
 CLASSIFIER_MODEL = "classifier.keras"
 REFERENCE = "reference.npz"
@@ -404,6 +406,13 @@ def setup_lock(project: Path) -> AbstractContextManager[object]:
     import filelock
 
     return filelock.FileLock(project / SETUP_LOCK)
+
+
+def export_lock(project: Path) -> AbstractContextManager[object]:
+    """Returns the lock under which one of several searches that end at once exports the best trial."""
+    import filelock
+
+    return filelock.FileLock(project / EXPORT_LOCK)
 
 
 def is_locked(path: Path) -> bool:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tuner_gan.errors import ProjectError, SelectionError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import generate_images
+from tuner_gan.results import export as export_module
 from tuner_gan.results.export import export, export_best, load_generator
 from tuner_gan.results.model_card import card_json, model_card
 from tuner_gan.results.search_results import load
@@ -112,6 +114,25 @@ def test_the_end_of_a_search_keeps_what_was_exported_of_the_same_generator(proje
     assert export_best(project) == (best, sorted(others))
     assert sorted(path.name for path in best.iterdir()) == sorted(WRITTEN)
     assert "Trial 0000 of the search demo (5 trials)." in card_of(best)
+
+
+def test_of_two_searches_that_end_together_the_last_export_is_of_the_best(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = threading.Thread(target=export_best, args=[project])
+
+    def slow(path: Path, trial_id: str) -> Any:
+        if trial_id == "0001":  # chosen, but not written yet
+            change(project / "trial_0000" / files.RECORD, score=0.125)
+            other.start()
+            other.join(0.5)
+        return try_generator(path, trial_id)
+
+    try_generator = export_module._try_generator
+    monkeypatch.setattr(export_module, "_try_generator", slow)
+    export_best(project)
+    other.join()
+    assert "Trial 0000 of the search demo" in card_of(project / "best")
 
 
 def test_a_full_disk_at_the_end_of_a_search_costs_no_export(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
