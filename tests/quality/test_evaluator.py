@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -253,6 +254,20 @@ def test_many_images_are_taken_in_chunks(
     assert whole["fcd"] == pytest.approx(metrics.relative_frechet_distance(real, fake), rel=1e-5)
     assert whole["kid"] == pytest.approx(metrics.kernel_distance(real, fake[:500]), rel=1e-5)
     assert whole["classifier_score"] == pytest.approx(metrics.classifier_score(logits), rel=1e-5)
+
+
+def test_many_images_take_little_memory_beside_them(quality: QualityEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predict(_: object, part: Array) -> Any:
+        return part[:, :2, 0, 0].astype(np.float32), None
+
+    monkeypatch.setattr(evaluator_module, "_predict", predict)
+    images = np.full((100_000, 8, 8, 1), 7, np.uint8)
+    images[-1, 0, 0, 0] = 8  # else they would be all the same
+    tracemalloc.start()
+    assert quality._outputs(images).moments.count == 100_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * images.nbytes
 
 
 @pytest.mark.parametrize("count", [6, 7, 20, 65, 66, 67])

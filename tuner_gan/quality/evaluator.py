@@ -417,7 +417,7 @@ class QualityEvaluator:
                 every.append(logits)
         if moments is None or moments.count < 2:
             raise QualityError(f"images must be at least 2, got {len(images)}.")
-        if (images == images[0]).all():
+        if all((images[start : start + CHUNK] == images[0]).all() for start in range(0, len(images), CHUNK)):
             raise DegenerateError(
                 f"all {len(images)} images are the same: the generator has collapsed to a constant, "
                 "which has no score.",
