@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, SelectionError
+from tuner_gan.quality.catalogue import EVERY
 from tuner_gan.results.checks import parse_time
 from tuner_gan.results.histories import read_histories
 from tuner_gan.results.records import BOOKKEEPING, METRIC, UNREADABLE, Project, TrialRecord, rank
@@ -184,14 +185,20 @@ def make_table(kind: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def select(
-    table: pd.DataFrame, columns: Sequence[str] | None = None, sort: str | None = None, top: int | None = None
+    table: pd.DataFrame,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    top: int | None = None,
+    direction: str = "min",
 ) -> pd.DataFrame:
     """Sorts a table, keeps its first rows and some of its columns.
 
     Args:
         columns: names in the order wanted; None keeps all.
-        sort: a column, ascending, or with a leading "-" descending; `<NA>` comes last either way.
+        sort: a column: the largest values first where more is better, as of `metric.coverage`, else the smallest;
+            with a leading "-" the largest first in any column. `<NA>` comes last.
         top: number of rows to keep, at least 1; None keeps all.
+        direction: "max" where a higher score is better, as of `Project`.
 
     Raises:
         SelectionError: a column that the table does not have; it names the closest one.
@@ -202,7 +209,8 @@ def select(
     if sort is not None:
         name = sort.removeprefix("-")
         _check_column(table, name)
-        table = table.sort_values(name, ascending=name == sort, na_position="last", kind="stable", ignore_index=True)
+        ascending = name == sort and not _is_better_higher(name, direction)
+        table = table.sort_values(name, ascending=ascending, na_position="last", kind="stable", ignore_index=True)
     if top is not None:
         table = table.head(top)
     if columns is not None:
@@ -221,6 +229,13 @@ def _check_column(table: pd.DataFrame, name: str) -> None:
     )
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise SelectionError(f"There is no column {name!r}: {hint}The columns are {', '.join(names)}.")
+
+
+def _is_better_higher(column: str, direction: str) -> bool:
+    if column == "score":
+        return direction == "max"
+    metric = EVERY.get(column.removeprefix(METRIC)) if column.startswith(METRIC) else None
+    return metric is not None and metric.better == "higher"
 
 
 def _existing(folder: str, name: str) -> str | None:

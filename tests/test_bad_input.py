@@ -122,7 +122,7 @@ def test_arguments_that_do_not_parse(capsys: Capture, arguments: tuple[str, ...]
         (("--image-size", "big"), "Expected an image size such as 64 or 48x64 (height x width), but got 'big'."),
         (("--image-size", "7x8"), "image_size must be (height, width), two whole numbers from 8 to 256, got (7, 8)."),
         (("--baselines", "some"), "baselines must be 'all' or 'none', but got 'some'."),
-        (("--set", "beta1"), "Expected such as --set generator_depth=3, but got 'beta1'."),
+        (("--set", "beta1"), "Expected such as --set loss=hinge, but got 'beta1'."),
         (("--set", "beta1=0", "--range", "beta1=0"), "beta1 is in both set and range: keep it in one of them."),
         (("--name", "../up"), "name must be the name of one folder, without slashes, but got '../up'."),
     ],

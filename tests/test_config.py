@@ -475,12 +475,12 @@ def test_flags_of_steering_become_values() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"set": ["generator_depth"]}, "Expected such as --set generator_depth=3, but got 'generator_depth'."),
-        ({"set": ["=3"]}, "Expected such as --set generator_depth=3, but got '=3'."),
-        ({"default": ["beta1="]}, "Expected such as --default generator_depth=3, but got 'beta1='."),
+        ({"set": ["generator_depth"]}, "Expected such as --set loss=hinge, but got 'generator_depth'."),
+        ({"set": ["=3"]}, "Expected such as --set loss=hinge, but got '=3'."),
+        ({"default": ["beta1="]}, "Expected such as --default loss=hinge, but got 'beta1='."),
         (
             {"range": ["beta1"]},
-            "Expected such as --range generator_lr=1e-4:1e-3 or --range batch_size=64,128, but got 'beta1'.",
+            "Expected such as --range generator_lr=1e-4:5e-4 or --range batch_size=64,128, but got 'beta1'.",
         ),
         ({"set": ["beta1=0", "beta1=0.5"]}, "--set names beta1 twice: keep one of them."),
         ({"set": ["beta1=0"], "range": ["beta1=0"]}, "beta1 is in both set and range: keep it in one of them."),

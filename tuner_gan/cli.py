@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     trials = _add_table(commands, "trials", "show the ranked trials of a search", _trials)
     trials.add_argument("--top", type=int, metavar="N", help="show the first N rows")
     trials.add_argument(
-        "--sort", metavar="COL", help="sort by a column; put - before it for descending (--sort=-score)"
+        "--sort", metavar="COL", help="sort by a column, the best scores first; - before it: descending (--sort=-score)"
     )
     trials.add_argument("--columns", metavar="A,B", help="show these columns")
     history = _add_table(commands, "history", "show losses and scores at every epoch", _history)
@@ -551,7 +551,8 @@ def _trials(options: argparse.Namespace) -> int:
     from tuner_gan.results.tables import select
 
     columns = None if options.columns is None else [name.strip() for name in options.columns.split(",")]
-    table = select(load(options.folder).trials(), columns, options.sort, options.top)
+    results = load(options.folder)
+    table = select(results.trials(), columns, options.sort, options.top, results.project.direction)
     return _write_table(table, options)
 
 

@@ -318,7 +318,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def _parse_steering(table: str, flags: list[str]) -> dict[str, Any]:
     """Reads `NAME=VALUE` of `--set` and `--default`, `NAME=LOWEST:HIGHEST` or `NAME=A,B` of `--range`."""
-    example = "generator_lr=1e-4:1e-3 or --range batch_size=64,128" if table == "range" else "generator_depth=3"
+    example = "generator_lr=1e-4:5e-4 or --range batch_size=64,128" if table == "range" else "loss=hinge"
     found: dict[str, Any] = {}
     for flag in flags:
         name, _, text = (part.strip() for part in flag.partition("="))

@@ -24,6 +24,7 @@ from project_folders import (
 )
 
 from tuner_gan import files, results
+from tuner_gan.cli import main
 from tuner_gan.errors import ConfigError, ProjectError, SelectionError
 from tuner_gan.results.display import render
 from tuner_gan.results.records import FLAG_MEANINGS, read_project
@@ -437,6 +438,39 @@ def test_select(tmp_path: Path) -> None:
     assert select(table, columns=["trial_id"], sort="-score", top=9)["trial_id"].tolist()[-1] == "0003"
     assert dtypes(select(table, sort="-started_at", top=1)) == TRIALS
     assert table["trial_id"].tolist() == ["0001", "0002", "0000", "0003"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "direction", "descending"),
+    [
+        ("metric.coverage", "min", True),
+        ("metric.second_classifier_score", "min", True),
+        ("metric.class_kl", "min", False),
+        ("metric.vendi", "min", False),  # the best is that of real images, whatever it is
+        ("metric.mine", "min", False),
+        ("hp.recall", "min", False),
+        ("seed", "max", False),
+        ("score", "max", True),
+        ("-score", "max", True),
+        ("-metric.coverage", "min", True),
+    ],
+)
+def test_select_sorts_the_best_scores_first(sort: str, direction: str, descending: bool) -> None:
+    name = sort.removeprefix("-")
+    table = pd.DataFrame({name: pd.array([0.25, None, 1.0, 0.5], dtype="Float64")})
+    found = select(table, sort=sort, direction=direction)[name].tolist()
+    assert found == [*sorted([0.25, 0.5, 1.0], reverse=descending), pd.NA]
+    assert select(table, sort=sort, top=1, direction=direction)[name].tolist() == [1.0 if descending else 0.25]
+
+
+def test_trials_are_sorted_with_the_best_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"0000": 0.25, "0001": 0.75, "0002": 0.5}
+    records = [record_json(name, score=score, metrics={"coverage": score}) for name, score in scores.items()]
+    folder = write_project(tmp_path / "demo", *records, objective={"name": "coverage", "direction": "max"})
+    for column in ("score", "metric.coverage"):
+        arguments = ["--sort", column, "--top", "2", "--columns", "trial_id", "--format", "csv"]
+        assert main(["trials", str(folder), *arguments]) == 0
+        assert capsys.readouterr().out.split() == ["trial_id", "0001", "0002"]
 
 
 def test_select_names_the_closest_column(tmp_path: Path) -> None:

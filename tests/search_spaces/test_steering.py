@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_tuner.engine.hyperparameters import Fixed, Float, Int
 
+from tuner_gan.config import SearchConfig
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec
 from tuner_gan.search.hypermodel import GANHyperModel
@@ -343,6 +345,20 @@ def test_an_unknown_name_is_refused_with_the_closest_and_the_list(method: str) -
     said = refusal(lambda: getattr(steer(Nested()), method)(unit=[1, 2]))
     guess = "The search space has no hyperparameter 'unit' (did you mean 'units'?): choose from kind, "
     assert said.removeprefix(guess) in ("units, extra.", "extra, units.")
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (256, 256, 3)])
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_takes_the_examples_that_flags_with_a_fault_are_told(
+    name: str, shape: tuple[int, int, int]
+) -> None:
+    for table in ("set", "range", "default"):
+        with pytest.raises(ConfigError) as raised:
+            SearchConfig.load({table: ["fault"]})
+        for example in re.findall(rf"--{table} ([^ ,]\S*[^ ,])", str(raised.value)):
+            config = SearchConfig.load({table: [example]})
+            space = SteeredSpace(make_space(name, shape))
+            space.fix(**config.set).narrow(**config.range).set_defaults(**config.default)
 
 
 # Steps one after another, conditions, names.
