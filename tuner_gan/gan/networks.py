@@ -10,6 +10,7 @@ from keras import layers
 from tuner_gan.gan.architecture import DiscriminatorSpec, GeneratorSpec
 from tuner_gan.gan.blocks import find_block
 from tuner_gan.gan.parts import Parts
+from tuner_gan.layout import channels_last
 
 CLASS_DIM = 32
 """Length of a class's embedding beside the latents."""
@@ -20,6 +21,7 @@ MOST_ATTENDED = 16 * 16
 """Pixels of the largest map that self-attention is put on: its cost grows with their square."""
 
 
+@channels_last()
 def build_generator(
     spec: GeneratorSpec, image_shape: tuple[int, int, int], classes: int = 0, *, for_training: bool = False
 ) -> keras.Model:
@@ -121,6 +123,7 @@ def _block_images(
     return _crop(parts.convolve(x, image_shape[2], 3), image_shape)
 
 
+@channels_last()
 def build_discriminator(
     spec: DiscriminatorSpec, image_shape: tuple[int, int, int], classes: int = 0, *, for_training: bool = False
 ) -> keras.Model:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan.errors import QualityError, closest, first_line
+from tuner_gan.layout import channels_last
 from tuner_gan.precision import SINGLE, precision
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +24,7 @@ to 331 pixels they would need five to twelve times as long, which a search on a 
 EFFICIENTNET_VARIANCE = (0.229, 0.224, 0.225)
 
 
+@channels_last()
 def pretrained(name: str, weights: str | Path = "imagenet") -> keras.Model:
     """Builds a network of `keras.applications` without its top, its own preprocessing included.
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import QualityError
+from tuner_gan.layout import channels_last
 from tuner_gan.precision import SINGLE, precision
 from tuner_gan.quality.frozen import Floats, FrozenNetwork, Images, damaged, inference_batch, load_frozen
 
@@ -157,6 +158,7 @@ class ReferenceClassifier(FrozenNetwork):
         return result
 
 
+@channels_last()
 def _build(image_shape: tuple[int, int, int], classes: int, seed: int) -> keras.Model:
     """Strided 5x5 convolutions down to a map of at most 8x8, then the features, then the logits."""
     halvings = [max(1, math.ceil(math.log2(side / SMALLEST_MAP))) for side in image_shape[:2]]
