@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tuner_gan.errors import ConfigError
-from tuner_gan.gan.batches import check_first, unpack
+from tuner_gan.gan.batches import check_first, fill_up, unpack
 
 Array = npt.NDArray[Any]
 
@@ -109,3 +109,14 @@ def test_what_resizing_overshoots_passes() -> None:
     images = tf.image.resize(tf.sign(SIGNED), (16, 18), "bicubic")
     assert 1.05 < float(tf.reduce_max(tf.abs(images))) < 2
     check_first(images, (16, 18, 1), 0, parts=1)
+
+
+def test_the_last_batch_is_filled_up_by_its_first_images() -> None:
+    batches = tf.data.Dataset.from_tensor_slices((np.arange(9), np.arange(9) % 2)).batch(7)
+    filled = fill_up(batches, 7)
+    assert [batch["images"].tolist() for batch in filled.as_numpy_iterator()] == [[*range(7)], [7, 8, 7, 8, 7, 8, 7]]
+    assert [batch["labels"].tolist() for batch in filled.as_numpy_iterator()][1] == [1, 0, 1, 0, 1, 0, 1]
+    assert int(filled.cardinality()) == 2
+    assert fill_up(batches, 1) is batches  # untouched, so that a step of known size stays one
+    known = batches.unbatch().batch(3, drop_remainder=True)
+    assert fill_up(known, 3) is known

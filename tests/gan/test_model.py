@@ -806,6 +806,15 @@ def test_fit_takes_what_makes_batches() -> None:
     assert int(gan.steps) == 12
 
 
+def test_the_last_batch_of_a_data_set_may_be_of_any_size() -> None:
+    gan = _compiled(critic_steps=2)
+    gan.compile(run_eagerly=True)
+    images = _images(9)
+    for batches in (images, (images,), {"images": images}):
+        gan.fit(tf.data.Dataset.from_tensor_slices(batches).batch(4), verbose=0)
+    assert int(gan.steps) == 9
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
     gan = _compiled(critic_steps=2)
     batches = tf.data.Dataset.from_tensor_slices(_images(6)).batch(3)
@@ -1113,6 +1122,13 @@ def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, other)
     loaded.compile()
     loaded.fit(_images(4), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["gan.h5", "gan.hdf5", "gan.weights.h5"])
+def test_save_refuses_what_holds_one_network_only(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^A GAN is saved as a \.keras file, but got .*5: choose that ending, or "):
+        _compiled().save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_load_refuses_another_kind_of_model(tmp_path: Path) -> None:

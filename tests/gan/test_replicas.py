@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -33,15 +34,23 @@ for scope in (tf.distribute.get_strategy().scope(), strategy.scope()):
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
 one, two = gans
 histories = [gan.fit(images, batch_size=size, epochs=2, verbose=0).history for gan, size in ((one, 4), (two, None))]
-try:
-    two.fit(images[:1])
-except ConfigError as error:
-    message = str(error)
+steps = [int(np.array(gan.steps)) for gan in gans]
+difference = max(float(np.abs(a - b).max()) for a, b in zip(one.get_weights(), two.get_weights()))
+# The last batch is one image, which leaves a replica without.
+last = two.fit(tf.data.Dataset.from_tensor_slices(images[:9]).batch(4), verbose=0).history
+messages = []
+for refused in (images[:1], tf.data.Dataset.from_tensor_slices(images).batch(5)):
+    try:
+        two.fit(refused)
+    except ConfigError as error:
+        messages.append(str(error))
 print(json.dumps({
     "histories": histories,
-    "steps": [int(np.array(gan.steps)) for gan in gans],
-    "difference": max(float(np.abs(a - b).max()) for a, b in zip(one.get_weights(), two.get_weights())),
-    "refused": message,
+    "steps": steps,
+    "difference": difference,
+    "steps of batches": int(np.array(two.steps)) - steps[1],
+    "losses of batches": last["d_loss"] + last["g_loss"],
+    "refused": messages,
 }))
 """
 
@@ -55,4 +64,9 @@ def test_two_replicas_train_as_one_does() -> None:
     for name in ("d_loss", "g_loss"):
         assert two[name] == pytest.approx(one[name], rel=1e-5)
     assert found["difference"] < 1e-6
-    assert found["refused"] == "images must be at least critic_steps=1 for each of 2 replicas, but got 1."
+    assert found["steps of batches"] == 3
+    assert all(map(math.isfinite, found["losses of batches"]))
+    assert found["refused"] == [
+        "images must be at least critic_steps=1 for each of 2 replicas, but got 1.",
+        "A batch must be a multiple of critic_steps=1 images for each of 2 replicas, but got 5.",
+    ]

@@ -95,28 +95,52 @@ def split(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
     if parts == 1:
         return [batch]
     count = batch["images"].shape[0]
-    if count is not None and count % parts:
-        raise ConfigError(f"A batch must be a multiple of critic_steps={parts} images, but got {count}.")
+    if count is not None:
+        _check_count(count, parts)
     pieces = {name: ops.split(value, parts) for name, value in batch.items()}
     return [{name: piece[index] for name, piece in pieces.items()} for index in range(parts)]
 
 
-def check_first(data: Any, image_shape: tuple[int, int, int], classes: int, parts: int) -> None:
+def _check_count(count: int, parts: int, replicas: int = 1) -> None:
+    if count % (parts * replicas):
+        each = f" for each of {replicas} replicas" if replicas > 1 else ""
+        raise ConfigError(f"A batch must be a multiple of critic_steps={parts} images{each}, but got {count}.")
+
+
+def check_first(data: Any, image_shape: tuple[int, int, int], classes: int, parts: int, replicas: int = 1) -> None:
     """Refuses the first batch of a data set: what a step finds out while it is traced or runs is told at length.
 
     Args:
         data, image_shape, classes: as of `unpack`; data with values.
-        parts: that it is to be split into.
+        parts: that it is to be split into by each replica.
+        replicas: that it is to be shared out among.
 
     Raises:
         ConfigError: as `unpack` and `check_range` do; or it cannot be split, or labels are not in 0..classes-1.
     """
     batch = unpack(data, image_shape, classes)
-    split(batch, parts)
+    _check_count(len(batch["images"]), parts, replicas)
     if classes:
         check_class_indices(np.asarray(batch["labels"]), len(batch["images"]), classes)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(_by_name(data)["images"].dtype)):
         check_range(batch["images"])
+
+
+def fill_up(batches: tf.data.Dataset, multiple: int) -> tf.data.Dataset:
+    """Repeats the first images of a batch that is no multiple of so many, as the last of a data set may be none.
+
+    It is not left out, because Keras warns of data sets that cannot tell how many batches they have.
+    """
+    if multiple == 1 or _by_name(batches.element_spec)["images"].shape[0] is not None:  # all are like the first
+        return batches
+
+    def filled(*data: Any) -> dict[str, Any]:
+        batch = _by_name(data)
+        count = tf.shape(batch["images"])[0]
+        rows = tf.range(-(-count // multiple) * multiple) % count
+        return {name: tf.gather(value, rows) for name, value in batch.items()}
+
+    return batches.map(filled)
 
 
 def check_range(images: Any) -> None:

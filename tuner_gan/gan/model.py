@@ -17,7 +17,7 @@ from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
-from tuner_gan.gan.batches import USELESS, check_first, check_range, split, unpack, useless
+from tuner_gan.gan.batches import USELESS, check_first, check_range, fill_up, split, unpack, useless
 from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss, margins
 from tuner_gan.gan.networks import build_discriminator, build_generator
@@ -290,6 +290,19 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Builds the untrained model that `get_config` describes."""
         return cls(**{**config, "architecture": GANArchitecture.from_json(config["architecture"])})
 
+    def save(self, filepath: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Writes the GAN, both optimizers included, as a `.keras` file; see `keras.Model.save`.
+
+        Raises:
+            ConfigError: the file is to be an HDF5 file, which holds no more than one network.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ConfigError(
+                f"A GAN is saved as a .keras file, but got {filepath}: choose that ending, or save_weights for a "
+                ".weights.h5 file."
+            )
+        super().save(filepath, *args, **kwargs)
+
     def save_own_variables(self, store: Any) -> None:
         """Saves every random state beside the weights, those of latents, noise and dropout, which Keras leaves out."""
         super().save_own_variables(store)
@@ -537,7 +550,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         Args:
             x: images [N, H, W, C], uint8 or float in [-1, 1], an array or what makes one (a tensor, a list), or a
                 dictionary of `images` and `labels`; or what makes batches as `train_step` takes: a `tf.data.Dataset`, a
-                `keras.utils.PyDataset` or a generator.
+                `keras.utils.PyDataset` or a generator. Each batch must be a multiple of `critic_steps` images for each
+                replica of a strategy; of a `tf.data.Dataset`, the last may be smaller: its first images are repeated.
             y: labels of images that come in no batches, integers [N] in 0..classes-1, for a conditional GAN; None for
                 any other.
             batch_size: images for each step of the discriminator, shared out among a strategy's replicas; None for the
@@ -580,10 +594,10 @@ class GAN(keras.Model):  # type: ignore[misc]
         critic_steps, batch_size = training.critic_steps, training.batch_size if batch_size is None else batch_size
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise ConfigError(f"batch_size must be an integer from 1, but got {batch_size!r}.")
+        replicas = self.distribute_strategy.num_replicas_in_sync
         if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
             images = self._check_images(x)
             labels = self._check_labels(y, len(images))
-            replicas = self.distribute_strategy.num_replicas_in_sync
             if len(images) < critic_steps * replicas:
                 each = f" for each of {replicas} replicas" if replicas > 1 else ""
                 raise ConfigError(f"images must be at least critic_steps={critic_steps}{each}, but got {len(images)}.")
@@ -597,7 +611,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             x, y = self._batches(images, labels, critic_steps * batch_size), None
         elif isinstance(x, tf.data.Dataset):
             for data in x.take(1):
-                check_first(data, self.architecture.image_shape, self.architecture.classes, critic_steps)
+                check_first(data, self.architecture.image_shape, self.architecture.classes, critic_steps, replicas)
+            x = fill_up(x, critic_steps * replicas)
         if not isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False  # the order of other batches is their own; Keras warns of its own default
         return super().fit(x, y, epochs=epochs, **kwargs)
