@@ -789,6 +789,9 @@ def test_refused_labels(labels: Any, message: str) -> None:
 def test_repr_leaves_the_pixels_out() -> None:
     data = datasets.from_arrays(random_images(50), [0, 1] * 25)
     assert repr(data) == "ImageDataset(name='arrays', class_names=('0', '1'), test=None)"
+    sizes = "DataSplits('arrays': train 30, reference 10, holdout 10, images (8, 10, 1), "
+    assert repr(data.split(seed=3)) == f"{sizes}classes 2, seed 3)"
+    assert repr(datasets.from_arrays(random_images(50)).split()) == f"{sizes}no labels, seed 0)"
 
 
 def test_a_single_class_counts_as_none() -> None:

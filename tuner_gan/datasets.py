@@ -157,6 +157,11 @@ class DataSplits:
         """Number of classes, or None without labels."""
         return self.train.num_classes
 
+    def __repr__(self) -> str:
+        sizes = f"train {len(self.train)}, reference {len(self.reference)}, holdout {len(self.holdout)}"
+        labels = "no labels" if self.num_classes is None else f"classes {self.num_classes}"
+        return f"DataSplits({self.name!r}: {sizes}, images {self.image_shape}, {labels}, seed {self.seed})"
+
 
 def _blocks(array: Images | Labels) -> Iterator[slice]:
     """Yields the rows of an array, some megabytes at a time."""

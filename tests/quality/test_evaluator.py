@@ -98,6 +98,14 @@ def test_what_a_search_reads(quality: QualityEvaluator, digits: DataSplits) -> N
     assert quality.seed == SEED
 
 
+def test_its_repr_says_what_it_compares_with(quality: QualityEvaluator) -> None:
+    floor = f"{quality.floor['fcd']:.4g}"
+    assert repr(quality) == (
+        f"QualityEvaluator('digits': objective fcd with floor {floor}, samples 500, images (8, 8, 1), "
+        "ReferenceClassifier, seed 3)"
+    )
+
+
 def test_the_card_records_how_good_the_classifier_is(
     quality: QualityEvaluator, classifier: ReferenceClassifier, project: Path, digits: DataSplits
 ) -> None:

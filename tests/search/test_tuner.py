@@ -434,6 +434,11 @@ def test_training_on_the_reference_images_is_told(tmp_path: Path) -> None:
     make_tuner(tmp_path, "split", quality=quality, max_trials=1, eager=True).search(quality._data.train, epochs=1)
 
 
+def test_its_repr_says_what_it_searches_and_where(tmp_path: Path) -> None:
+    what = "space TinySpace, images (8, 8, 1), oracle random, objective fcd, seed 5"
+    assert repr(make_tuner(tmp_path, "tiny", seed=5)) == f"GANTuner({str(tmp_path / 'tiny')!r}: {what})"
+
+
 def test_unknown_keywords_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'max_trial'"):
         make_tuner(tmp_path, max_trial=3)

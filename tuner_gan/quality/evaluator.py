@@ -139,6 +139,11 @@ class QualityEvaluator:
         """(height, width, channels) of the images that are scored."""
         return self.classifier.image_shape
 
+    def __repr__(self) -> str:
+        floor = f"{self.objective} with floor {self.card['floor'][self.objective]:.4g}"
+        what = f"samples {self.samples}, images {self.image_shape}, {type(self.classifier).__name__}"
+        return f"QualityEvaluator({self.card['data_name']!r}: objective {floor}, {what}, seed {self.seed})"
+
     @classmethod
     def fit(
         cls,

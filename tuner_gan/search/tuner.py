@@ -251,6 +251,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 # KerasTuner ends the search by an error, which would block the chief for ever.
                 oracle.max_consecutive_failed_trials = sys.maxsize
 
+    def __repr__(self) -> str:
+        classes = f", classes {self.hypermodel.classes}" if self.hypermodel.classes else ""
+        what = f"space {self.hypermodel.space_name}, images {self.hypermodel.image_shape}{classes}"
+        how = f"oracle {name_oracle(self.oracle)}, objective {self.quality.objective}"
+        return f"GANTuner({str(self.folder)!r}: {what}, {how}, seed {self.seed})"
+
     def _open_project(self, hypermodel: GANHyperModel, oracle: keras_tuner.Oracle) -> dict[str, Any]:
         """Writes search.json, or checks that the one there is of the same search."""
         wanted = describe(
@@ -391,7 +397,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             closing: seconds of `max_time` that are kept for what follows this call, such as an export.
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
                 that goes on after an interruption gets new copies, which have not seen its earlier epochs.
-            verbose: 0 for silence, 1 or 2 for KerasTuner's and Keras's own output.
+            verbose: 0, the default, for silence; 1 for KerasTuner's table of each trial's hyperparameters, its score
+                and the best one so far, with Keras's bar for each epoch; 2 for the same with one line an epoch instead
+                of bars, scores in it. `tuner-gan watch FOLDER` shows a silent search from a terminal.
 
         Raises:
             ConfigError: an argument is not valid.
