@@ -415,8 +415,15 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_images_beside_classes(tmp_path: Path) -> None:
     save_images(tmp_path, random_images(50))
     save_images(tmp_path / "cats", random_images(50))
-    with pytest.raises(DatasetError, match=r"images beside sub-folders of images \(cats\)"):
+    for number in range(30):
+        save_images(tmp_path / f"dogs{number:02}", random_images(1))
+    with pytest.raises(DatasetError) as caught:
         datasets.load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds images (0000.png, 0001.png, 0002.png and 47 more) beside sub-folders of images "
+        "(cats, dogs00, dogs01 and 28 more): images are read from the folder itself or from one sub-folder a class, so "
+        "move or take out one of the two."
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (1000, 1000), (8, 257)])

@@ -121,8 +121,9 @@ def read_image_folder(folder: Path, image_size: tuple[int, int] | None) -> RawIm
     by_class = {entry.name: paths for entry in classes if (paths := _image_paths(entry))}
     if flat and by_class:
         raise DatasetError(
-            f"{folder} holds images beside sub-folders of images ({', '.join(by_class)}): "
-            "keep either one sub-folder a class, or images only."
+            f"{folder} holds images ({_listed(folder, flat)}) beside sub-folders of images "
+            f"({_listed(folder, [folder / name for name in by_class])}): images are read from the folder itself or "
+            "from one sub-folder a class, so move or take out one of the two."
         )
     paths = flat or [path for paths in by_class.values() for path in paths]
     if not paths:

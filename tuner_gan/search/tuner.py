@@ -409,7 +409,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 message says why.
 
         Warns:
-            UserWarning: `x` holds the reference images of `quality`.
+            UserWarning: `x` holds the reference images of `quality`, which one from `QualityEvaluator.load` has not.
         """
         images = x.images if isinstance(x, ImageDataset) else x
         check_images(images, self.hypermodel.image_shape)
