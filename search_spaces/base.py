@@ -152,8 +152,7 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
             + (": pass an instance of it." if isinstance(space, type) else ".")
         )
     assert isinstance(space, SearchSpace)
-    hp = keras_tuner.HyperParameters()
-    default = _sample(space, hp, image_shape)
+    default = _sample(space, _OneDeclarationEach(), image_shape)
     hp = declare(space)
     if not hp.space:
         raise ConfigError(
@@ -161,7 +160,7 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
             "declare at least one with hp.Int, hp.Float, hp.Choice or hp.Boolean."
         )
     for seed in range(SAMPLES):
-        point = random_point(hp, seed)
+        point = _OneDeclarationEach.from_config(random_point(hp, seed).get_config())
         architecture = _sample(space, point, image_shape)
         if _sample(space, point.copy(), image_shape) != architecture:
             raise ConfigError(
@@ -179,6 +178,27 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
         raise ConfigError(f"The default architecture of {name} cannot be built: {error}") from error
     if images.shape[1:] != default.image_shape:
         raise ConfigError(f"{name} makes images of {images.shape[1:]}, but {default.image_shape} was expected.")
+
+
+class _OneDeclarationEach(keras_tuner.HyperParameters):  # type: ignore[misc]
+    """Refuses a name that is declared in two ways: KerasTuner goes on with the first, and says nothing."""
+
+    def _retrieve(self, hp: Any) -> Any:
+        # Int, Float, Choice, Boolean and Fixed all end here, with name scopes and conditions resolved.
+        for known in self.space:
+            if identity(known.name, known.conditions) == identity(hp.name, hp.conditions):
+                ways = [_declaration(known), _declaration(hp)]
+                if ways[0] != ways[1]:
+                    raise ConfigError(
+                        f"the hyperparameter {hp.name!r} is declared as {' and as '.join(ways)}, and KerasTuner takes "
+                        "the first for both: give each a name of its own."
+                    )
+        return super()._retrieve(hp)
+
+
+def _declaration(parameter: Any) -> str:
+    config = parameter.get_config()
+    return f"{type(parameter).__name__} ({config['value'] if 'value' in config else _range(config)})"
 
 
 def random_point(hp: keras_tuner.HyperParameters, seed: int) -> keras_tuner.HyperParameters:

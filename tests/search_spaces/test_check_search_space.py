@@ -186,6 +186,51 @@ def test_an_architecture_that_is_not_valid_is_told_with_the_point(space: SearchS
         check_search_space(space)
 
 
+class TwoRanges:
+    def sample(self, hp: Any) -> GANArchitecture:
+        units = hp.Int("units", 2, 6)
+        return GANArchitecture(
+            SHAPE, GeneratorSpec("dense", 4, (units,)), DiscriminatorSpec("dense", (hp.Int("units", 16, 64),))
+        )
+
+
+class TwoKinds:
+    def sample(self, hp: Any) -> GANArchitecture:
+        units = hp.Int("units", 2, 6)
+        hp.Choice("units", ["few", "many"])
+        return _architecture(units)
+
+
+class ARangeThatDependsOnAnother:
+    def sample(self, hp: Any) -> GANArchitecture:
+        most = hp.Int("most", 2, 6)
+        return _architecture(hp.Int("units", 1, most))
+
+
+@pytest.mark.parametrize(
+    ("space", "ways"),
+    [
+        (TwoRanges(), r"Int \(2 to 6\) and as Int \(16 to 64\)"),
+        (TwoKinds(), r"Int \(2 to 6\) and as Choice \(few, many\)"),
+        (ARangeThatDependsOnAnother(), r"Int \(1 to 2\) and as Int \(1 to \d\)"),
+    ],
+)
+def test_a_name_that_is_declared_in_two_ways_is_refused(space: SearchSpace, ways: str) -> None:
+    message = rf"the hyperparameter 'units' is declared as {ways}, and .*: give each a name of its own\.$"
+    with pytest.raises(ConfigError, match=rf"{type(space).__name__}\.sample failed at \{{.*\}}: {message}"):
+        check_search_space(space)
+
+
+class TheSameTwice:
+    def sample(self, hp: Any) -> GANArchitecture:
+        hp.Int("units", 2, 6)
+        return _architecture(hp.Int("units", 2, 6))
+
+
+def test_a_name_that_is_declared_twice_alike_is_one_hyperparameter() -> None:
+    check_search_space(TheSameTwice())
+
+
 class NothingToSearch:
     def sample(self, hp: Any) -> GANArchitecture:
         return _architecture()
