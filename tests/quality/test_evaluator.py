@@ -313,16 +313,46 @@ def test_a_degenerate_generator_has_a_flag(quality: QualityEvaluator, level: flo
     ("images", "message"),
     [
         (np.full((9, 8, 8, 1), 7, np.uint8), "all 9 images are the same"),
-        (np.zeros((9, 8, 8, 1)), "got float64 of shape"),
+        (np.zeros((9, 8, 8, 1)), r"got float64 of shape \[9, 8, 8, 1\]: datasets\.from_arrays\(images\)\.images makes"),
         (np.zeros((9, 8, 8, 3), np.uint8), r"got uint8 of shape \[9, 8, 8, 3\]"),
         (np.zeros((1, 8, 8, 1), np.uint8), "at least 2, got 1"),
         (np.zeros((0, 8, 8, 1), np.uint8), "at least 2, got 0"),
-        (np.eye(5, 64, dtype=np.uint8).reshape(5, 8, 8, 1), "5"),
+        (np.eye(5, 64, dtype=np.uint8).reshape(5, 8, 8, 1), r"images must be at least 6 for every score, got 5\."),
     ],
 )
 def test_unusable_images_have_no_score(quality: QualityEvaluator, images: Any, message: str) -> None:
     with pytest.raises(QualityError, match=message):
         quality.evaluate(images)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda digits: digits.holdout,
+        lambda digits: keras.ops.convert_to_tensor(digits.holdout.images),
+        lambda digits: digits.holdout.images.tolist(),
+        lambda digits: keras.Model(),
+    ],
+)
+def test_what_is_neither_images_nor_a_generator_is_refused(
+    quality: QualityEvaluator, digits: DataSplits, make: Any
+) -> None:
+    other = make(digits)
+    message = (
+        rf"expected images, a uint8 array \[N, 8, 8, 1\], or a generator, .* but got {type(other).__name__}: the "
+        r"generator of a GAN is gan\.ema_generator, and datasets\.from_arrays\(images\)\.images makes"
+    )
+    for measure in (quality.evaluate, quality.score):
+        with pytest.raises(QualityError, match=message):
+            measure(other)
+
+
+@pytest.mark.parametrize("make", [lambda digits: digits.train, lambda digits: digits.train.images])
+def test_data_without_splits_are_refused(digits: DataSplits, tmp_path: Path, make: Any) -> None:
+    data = make(digits)
+    with pytest.raises(ConfigError, match=rf"\.split\(seed=0\), but got {type(data).__name__}\.$"):
+        QualityEvaluator.fit(data, tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_project_trains_its_classifier_once(

@@ -40,6 +40,8 @@ USUAL_FIT_S = 15.0
 """Seconds that a classifier takes to train, about, where none was trained yet."""
 MOST_TAUGHT = 10_000
 """Generated images, one for each training image, that `cas` learns from at most."""
+FEWEST_EVALUATED = 6
+"""Images that have five nearest neighbours among each other, one more than these."""
 CHUNK = 4_096
 """Images whose features are held at a time beyond those that are compared pair by pair."""
 
@@ -170,7 +172,7 @@ class QualityEvaluator:
                 are reference images, but 500 to 2,000.
 
         Raises:
-            ConfigError: another objective, or one that needs labels where there are none.
+            ConfigError: another objective, or one that needs labels where there are none; or data without splits.
             ProjectError: the folder holds a classifier of other data or of another seed, or a damaged one, or cannot
                 be written.
             QualityError: `features` cannot be used.
@@ -184,6 +186,11 @@ class QualityEvaluator:
             >>> quality.score(generator)["fcd"]
         """
         _check_objective(objective, OBJECTIVES)
+        if not isinstance(data, DataSplits):
+            raise ConfigError(
+                "data must be the disjoint splits of a data set, datasets.load(...).split(seed=0) or "
+                f"datasets.from_arrays(...).split(seed=0), but got {type(data).__name__}."
+            )
         extractor = None if features is None else make_extractor(features, data.image_shape)
         folder = None if directory is None else Path(directory) / files.CLASSIFIER_DIR
         if folder is not None and (folder / files.CARD).exists():
@@ -306,7 +313,10 @@ class QualityEvaluator:
             images, labels = self._generate(images)
         elif labels is not None:
             labels = self._check_labels(labels, len(images))
-        scores = self._reference.evaluate(self._outputs(images, labels))
+        outputs = self._outputs(images, labels)
+        if len(images) < FEWEST_EVALUATED:
+            raise QualityError(f"images must be at least {FEWEST_EVALUATED} for every score, got {len(images)}.")
+        scores = self._reference.evaluate(outputs)
         if second:
             seen = self._second_opinion().score(images)
             scores |= {name: seen[name] for name in self.second_metrics}
@@ -379,6 +389,12 @@ class QualityEvaluator:
 
     def _generate(self, generator: keras.Model) -> tuple[Images, Labels | None]:
         """Images of the fixed latents, and the fixed labels where the generator takes some."""
+        if not hasattr(generator, "inputs"):
+            raise QualityError(
+                f"expected images, a uint8 array [N, {', '.join(map(str, self.image_shape))}], or a generator, a Keras "
+                f"model of declared inputs, but got {type(generator).__name__}: the generator of a GAN is "
+                "gan.ema_generator, and datasets.from_arrays(images).images makes such an array of other images."
+            )
         classes = class_count(generator)
         labels = None
         if classes:

@@ -51,9 +51,11 @@ class FrozenNetwork(abc.ABC):
         """
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             height, width, channels = self.image_shape
+            is_uint8 = images.dtype == np.uint8
+            advice = "" if is_uint8 else ": datasets.from_arrays(images).images makes uint8 ones of others"
             raise QualityError(
                 f"images must be uint8 of shape [N, {height}, {width}, {channels}], "
-                f"got {images.dtype} of shape {list(images.shape)}."
+                f"got {images.dtype} of shape {list(images.shape)}{advice}."
             )
         results = [np.empty((len(images), *output.shape[1:]), np.float32) for output in self.model.outputs]
         for start in range(0, len(images), self._batch):
