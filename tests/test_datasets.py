@@ -714,6 +714,7 @@ def with_value(value: float) -> npt.NDArray[np.float64]:
         (np.array([["a"]]), "must be numbers .*got dtype <U1"),
         (np.zeros((50, 8, 8), complex), "got dtype complex128"),
         ([np.zeros((8, 8)), np.zeros((9, 8))], "must all have one shape, but they differ"),
+        (iter([np.zeros((50, 8, 8))]), r"one numeric array, got a list_iterator: np\.concatenate\(list\(dataset\."),
     ],
 )
 def test_refused_images(images: Any, message: str) -> None:
@@ -806,6 +807,18 @@ def test_a_single_class_counts_as_none() -> None:
         data = datasets.from_arrays(random_images(50), [4] * 50)
     assert caught[0].filename == __file__
     assert (data.labels, data.class_names, data.num_classes) == (None, (), None)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_images_of_few_levels_are_told(dtype: Any) -> None:
+    images = random_images(50) // 16  # 0..15, as 4 bits have them
+    message = r"is 15 of 255, so that they are nearly black: .*, rescale them to images / 15\.$"
+    with pytest.warns(UserWarning, match=message) as caught:
+        data = datasets.from_arrays(images.astype(dtype))
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(data.images, images)
+    rescaled = datasets.from_arrays(images / 15)
+    np.testing.assert_array_equal(rescaled.images, 17 * images)
 
 
 # Fingerprint -----------------------------------------------------------------------------------------------------
@@ -912,6 +925,12 @@ def test_split_without_labels() -> None:
     assert (splits.name, splits.image_shape, splits.num_classes, splits.seed) == ("plain", (8, 8, 1), None, 0)
     assert all(part.labels is None for part in parts)
     assert not np.array_equal(numbers(splits.train), np.sort(numbers(splits.train)))
+
+
+@pytest.mark.parametrize("seed", [None, -1, 0.2, True, "0"])
+def test_a_seed_of_a_split_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^seed must be an integer from 0, but got {seed!r}: the parts have fixed"):
+        datasets.from_arrays(random_images(50)).split(seed)
 
 
 def test_every_class_may_have_one_member() -> None:

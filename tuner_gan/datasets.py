@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan.array_files import read_npy, read_npz
-from tuner_gan.errors import DatasetError, closest
+from tuner_gan.errors import ConfigError, DatasetError, closest
 from tuner_gan.image_arrays import (
     Images,
     as_images,
@@ -34,6 +35,8 @@ Indices = npt.NDArray[np.intp]
 
 MIN_TRAINING, MIN_TEST = 30, 20
 """Images needed at least: their sum without a given test set; with one, each set its own number."""
+DARK = 31
+"""Images whose values are all this or less are nearly black, as those of few levels are that were not rescaled."""
 PART_CAP = 10_000
 """Most images in reference and in holdout: more make scores slower and hardly steadier."""
 _BLOCK = 2**24
@@ -100,8 +103,11 @@ class ImageDataset:
             seed: any whole number from 0; the same seed gives the same split.
 
         Raises:
+            ConfigError: the seed is no whole number from 0.
             DatasetError: the copies do not fit into the memory.
         """
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"seed must be an integer from 0, but got {seed!r}: the parts have fixed shares.")
         rng = np.random.default_rng(seed)
         source = self if self.test is None else self.test
         rest, reference, holdout = _shares(source.labels, len(source), 5 if self.test is None else 2, rng)
@@ -109,7 +115,7 @@ class ImageDataset:
             train=source._take(rest) if self.test is None else dataclasses.replace(self, test=None),
             reference=source._take(reference),
             holdout=source._take(holdout),
-            seed=seed,
+            seed=int(seed),
             fingerprint=hashlib.sha256(f"{self.fingerprint} split by seed {seed}".encode()).hexdigest(),
         )
 
@@ -208,6 +214,9 @@ def load(name_or_path: str | os.PathLike[str], image_size: tuple[int, int] | Non
         DatasetError: nothing is there, a download failed, or the images or labels cannot be used.
         ConfigError: `image_size` is not valid.
 
+    Warns:
+        UserWarning: all labels are the same, or all images nearly black, as if they had few levels.
+
     Example:
         >>> load("digits").image_shape
         (8, 8, 1)
@@ -271,6 +280,9 @@ def from_arrays(images: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, n
 
     Raises:
         DatasetError: the images or labels cannot be used.
+
+    Warns:
+        UserWarning: all labels are the same, or all images nearly black, as if they had few levels.
     """
     return _assemble(name, RawImages(images, labels), None)
 
@@ -323,6 +335,14 @@ def _assemble(
         )
     if not judged and all(np.array_equal(image, images[0][0]) for image in images[0]):
         raise DatasetError(f"All {len(images[0]):,} images are identical: there is nothing to learn from them.")
+    if not judged and not any((part[rows] > DARK).any() for part in images for rows in _blocks(part)):
+        brightest = max(int(part.max()) for part in images)
+        warnings.warn(
+            f"The brightest value of the images is {brightest} of 255, so that they are nearly black: if that is their "
+            f"white, rescale them to images / {brightest}.",
+            UserWarning,
+            stacklevel=3,  # the caller of load or from_arrays
+        )
     test_count = None if len(images) == 1 else len(images[1])
     labels, test_labels, class_names = class_indices(raw.labels, len(images[0]), raw.test_labels, test_count)
     test = None if test_count is None else ImageDataset(name, images[1], test_labels, class_names, licence=licence)

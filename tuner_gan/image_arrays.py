@@ -40,6 +40,11 @@ def as_images(values: npt.ArrayLike, what: str) -> Array:
         array = np.asarray(values)
     except ValueError as error:
         raise DatasetError(f"The {what} must all have one shape, but they differ: resize them first.") from error
+    if array.dtype == object and array.ndim == 0:
+        raise DatasetError(
+            f"The {what} must be one numeric array, got a {type(values).__name__}: np.concatenate(list("
+            "dataset.as_numpy_iterator())) makes one of a tf.data.Dataset of batches of images."
+        )
     if array.dtype.kind not in "buif":
         raise DatasetError(
             f"The {what} must be numbers (uint8 from 0 to 255, or floats), got dtype {array.dtype}: "
