@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,10 +29,12 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
         metric that a search does not have is `<NA>` in its trials.
 
     Raises:
-        ConfigError: no folder, or one twice.
+        ConfigError: no list of folders, an empty one, or one twice.
         ProjectError: a folder is no project, the searches have different objectives, or different reference
             classifiers while `mixed` is not set.
     """
+    if isinstance(folders, str) or not all(isinstance(folder, str | os.PathLike) for folder in folders):
+        raise ConfigError(f"Expected a list of folders of searches, such as ['runs/one', 'runs/two'], got {folders!r}.")
     if not folders or len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise ConfigError(f"Expected different folders of searches, got {[str(folder) for folder in folders]}.")
     projects = [read_project(folder) for folder in folders]

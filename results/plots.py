@@ -336,17 +336,20 @@ def save(figure: go.Figure, path: str | Path) -> Path:
 
     Args:
         figure: any of these.
-        path: ends in .html, .pdf, .png or .svg. Pictures take the package kaleido and a Chrome or Chromium.
+        path: ends in .html, .pdf, .png or .svg; its folder is created where there is none. Pictures take the package
+            kaleido and a Chrome or Chromium.
 
     Returns:
         The path.
 
     Raises:
         ConfigError: another suffix, or kaleido or its browser is missing.
+        ProjectError: the path cannot be written.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"Expected a path that ends in one of {', '.join(SUFFIXES)}, got {str(path)!r}.")
+    files.check_output(path)
     if path.suffix == ".html":
         files.write_text(path, figure.to_html(include_plotlyjs=True))
         return path

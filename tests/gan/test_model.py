@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras import layers
 from keras_tuner.src.engine.tuner import maybe_compute_model_size
 
+from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, GeneratorSpec, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops
@@ -721,6 +722,12 @@ def test_fit_refuses_a_list_that_is_no_array() -> None:
     pair = _images(8), np.zeros(8)
     with pytest.raises(ConfigError, match=r"of shape \[N, 8, 9, 1\], but got a tuple of different shapes\."):
         _compiled().fit(pair, verbose=0)
+
+
+def test_fit_refuses_a_data_set_of_ours() -> None:
+    data = ImageDataset("numbers", _images(8), None)
+    with pytest.raises(ConfigError, match=r"^x must be images, but got ImageDataset: pass its images, and for a cond"):
+        _compiled().fit(data, verbose=0)
 
 
 @pytest.mark.parametrize("kind", ["array", "tensor", "list", "dataset"])

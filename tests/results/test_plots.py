@@ -15,7 +15,7 @@ from PIL import Image
 from project_folders import failed_json, record_json, running_json, write_project, write_trial
 
 from tuner_gan import results
-from tuner_gan.errors import ConfigError, SelectionError
+from tuner_gan.errors import ConfigError, ProjectError, SelectionError
 from tuner_gan.images import draw_latents, save_grid
 from tuner_gan.results import plots
 
@@ -242,10 +242,16 @@ def test_a_walk_goes_from_latent_to_latent_without_leaving_the_sphere() -> None:
 
 
 def test_a_page_of_a_figure_needs_no_network(found: results.SearchResults, tmp_path: Path) -> None:
-    path = plots.save(plots.history(found), tmp_path / "history.html")
+    path = plots.save(plots.history(found), tmp_path / "new" / "history.html")
     text = path.read_text(encoding="utf-8")
     assert "0001" in text
     assert 'src="http' not in text
+
+
+def test_a_page_where_nothing_can_be_written(found: results.SearchResults, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ProjectError, match=r"file cannot be written \(.*\): choose another folder"):
+        plots.save(plots.history(found), tmp_path / "file" / "history.html")
 
 
 def test_another_suffix_and_a_missing_package_are_named(

@@ -408,12 +408,20 @@ def test_wrong_arguments_of_the_tuner(changes: dict[str, Any], message: str, tmp
         ({"x": blobs()[:0]}, r"but got uint8 \[0, 8, 8, 1\]"),
         ({"x": blobs()[..., 0]}, r"but got uint8 \[96, 8, 8\]"),
         ({"x": "digits"}, "but got str"),
+        ({"x": datasets.from_arrays(blobs()).split(seed=0)}, r"but got DataSplits: pass its train\.$"),
     ],
 )
 def test_wrong_arguments_of_a_search(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
     with pytest.raises(ConfigError, match=message):
         tuner.search(**({"x": blobs()} | arguments))
+
+
+@pytest.mark.parametrize("classes", [None, 1, -2, True, 2.0, "10"])
+def test_a_hypermodel_for_classes_that_are_none(classes: Any) -> None:
+    message = f"classes must be 0 for GANs without labels, or an integer from 2, but got {classes!r}."
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        GANHyperModel(SHAPE, classes=classes)
 
 
 @pytest.mark.parametrize("shape", [28, (28, 28), "mnist", None, (28, 28, 1, 1)])

@@ -609,6 +609,10 @@ class GAN(keras.Model):  # type: ignore[misc]
                 steps = epochs * min(steps_per_epoch or passes, passes)
                 self._set_xla(self._xla_pays(steps, batch_size))
             x, y = self._batches(images, labels, critic_steps * batch_size), None
+        elif hasattr(x, "images"):
+            raise ConfigError(
+                f"x must be images, but got {type(x).__name__}: pass its images, and for a conditional GAN its labels."
+            )
         elif isinstance(x, tf.data.Dataset):
             for data in x.take(1):
                 check_first(data, self.architecture.image_shape, self.architecture.classes, critic_steps, replicas)

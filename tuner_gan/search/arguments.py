@@ -12,7 +12,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from tuner_gan.datasets import ImageDataset
+from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -103,10 +103,9 @@ def check_images(images: Any, shape: Sequence[int]) -> None:
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != shape or len(images) == 0:
         got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise ConfigError(
-            f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}: "
-            "datasets.from_arrays(images).images makes such of others."
-        )
+        is_data = isinstance(images, DataSplits)
+        advice = "pass its train" if is_data else "datasets.from_arrays(images).images makes such of others"
+        raise ConfigError(f"Expected training images uint8 [N, {', '.join(map(str, shape))}], but got {got}: {advice}.")
 
 
 def check_callbacks(callbacks: Any) -> None:

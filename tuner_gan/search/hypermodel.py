@@ -28,13 +28,15 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         space_name: name of a built-in space, steered or not; of yours, the name of its class.
 
     Raises:
-        ConfigError: there is no such space, the object has no `sample(hp)`, or the shape is none.
+        ConfigError: there is no such space, the object has no `sample(hp)`, or the shape or the classes are none.
     """
 
     def __init__(
         self, image_shape: tuple[int, int, int], search_space: str | SearchSpace = "dcgan", classes: int = 0
     ) -> None:
         super().__init__(name="gan")
+        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0 or classes == 1:
+            raise ConfigError(f"classes must be 0 for GANs without labels, or an integer from 2, but got {classes!r}.")
         self.classes = classes
         try:
             height, width, channels = map(int, image_shape)
