@@ -123,6 +123,15 @@ def test_none_where_none_are_wanted(tmp_path: Path) -> None:
     assert "finalists" not in tuner.results().config
 
 
+def test_the_best_point_is_that_of_the_best_finalist(searched: GANTuner, monkeypatch: pytest.MonkeyPatch) -> None:
+    finalists, trials = split(searched)
+    swapped = [*reversed(finalists), *trials]  # the second best of the search is better from other seeds
+    monkeypatch.setattr(GANTuner, "results", lambda self: SimpleNamespace(records=swapped))
+    best = [hp.values for hp in searched.get_best_hyperparameters(9)]
+    names = [str(record.repeats) for record in reversed(finalists)] + [trials[-1].trial_id]
+    assert best == [searched.oracle.trials[name].hyperparameters.values for name in names]
+
+
 def test_no_more_finalists_than_trials(tmp_path: Path) -> None:
     tuner = run_search(tmp_path, finalists=5, finalist_seeds=1, epochs=1, eager=True)
     finalists, trials = split(tuner)

@@ -540,6 +540,15 @@ def test_all_trials_failed(tmp_path: Path) -> None:
         run_search(tmp_path, space=TinySpace(learning_rate=1e30, batch_size=32), eager=True)
 
 
+def test_a_search_of_which_only_the_tutorials_have_a_score_says_so(tmp_path: Path) -> None:
+    space = TinySpace(learning_rate=1e30, batch_size=32)
+    tuner = make_tuner(tmp_path, space=space, baselines="all", max_trials=1, eager=True)
+    message = r"^Only tutorials have a score: all trials of the search space failed \(1\), .*: .*loss is nan \(after "
+    with pytest.warns(UserWarning, match=message) as caught:
+        tuner.search(blobs(), epochs=1)
+    assert caught[-1].filename == __file__
+
+
 def test_a_space_for_other_images_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     hypermodel = GANHyperModel(SHAPE, MLPSpace((16, 16, 1)))
     with pytest.raises(

@@ -409,7 +409,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 message says why.
 
         Warns:
-            UserWarning: `x` holds the reference images of `quality`, which one from `QualityEvaluator.load` has not.
+            UserWarning: `x` holds the reference images of `quality`, which one from `QualityEvaluator.load` has not; or
+                no trial but the tutorials has a score.
         """
         images = x.images if isinstance(x, ImageDataset) else x
         check_images(images, self.hypermodel.image_shape)
@@ -474,6 +475,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             every = len(failed) == len(records)
             what = f"All {len(failed)} trials" if every else f"None of {len(records)} trials has a score, {len(failed)}"
             raise SearchError(f"{what} failed; the last one because: {failed[-1].message}")
+        searched = [record for record in records if record.origin == "search"]
+        if searched and all(record.status == FAILED for record in searched):
+            warnings.warn(
+                f"Only tutorials have a score: all trials of the search space failed ({len(searched)}), the last one "
+                f"because: {searched[-1].message}",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
         if self.worker is None:
@@ -1027,6 +1036,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ConfigError(f"num_models must be at least 1, but got {num_models}.")
         ranked = [record for record in results.records if record.status in (COMPLETED, PRUNED)]
         return [load_gan(record) for record in ranked[:num_models] or [results.best]]
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Returns the points of the best trials in the order of the table, where finalists come first; each once.
+
+        The two tutorials are no points of the search space, and have none. There may be fewer than `num_trials`.
+        """
+        ranked = [record for record in self.results().records if record.status in (COMPLETED, PRUNED)]
+        names = dict.fromkeys(record.repeats or record.trial_id for record in ranked)
+        trials = [self.oracle.trials[name] for name in names if name in self.oracle.trials]
+        return [trial.hyperparameters for trial in trials[:num_trials]]
 
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
         """Loads the GAN of one trial."""
