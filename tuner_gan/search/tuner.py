@@ -1042,10 +1042,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         The two tutorials are no points of the search space, and have none. There may be fewer than `num_trials`.
         """
-        ranked = [record for record in self.results().records if record.status in (COMPLETED, PRUNED)]
-        names = dict.fromkeys(record.repeats or record.trial_id for record in ranked)
-        trials = [self.oracle.trials[name] for name in names if name in self.oracle.trials]
-        return [trial.hyperparameters for trial in trials[:num_trials]]
+        records = self.results().records
+        points = {record.trial_id for record in records if record.origin == "search"}
+        ranked = [record.repeats or record.trial_id for record in records if record.status in (COMPLETED, PRUNED)]
+        names = [name for name in dict.fromkeys(ranked) if name in points]
+        # A worker of KerasTuner's has a client of an oracle, which has no `trials`.
+        return [self.oracle.get_trial(name).hyperparameters for name in names[:num_trials]]
 
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
         """Loads the GAN of one trial."""
