@@ -324,6 +324,17 @@ def test_settings_that_cannot_be(settings: dict[str, Any], message: str, tmp_pat
         make(tmp_path, **settings)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_other_choices_than_those_of_earlier_trials_are_refused(sampler: str, tmp_path: Path) -> None:
+    run(make(tmp_path, sampler=sampler), 6)
+    other = make(tmp_path, sampler=sampler)
+    other.hyperparameters = keras_tuner.HyperParameters()
+    other.hyperparameters.Float("rate", 1e-3, 1.0, sampling="log")  # another range is none of a study's business
+    other.hyperparameters.Choice("kind", ["plain", "narrow"])
+    with pytest.raises(ProjectError, match="for which kind had another type or other choices: choose another project"):
+        other.create_trial("tuner0")
+
+
 def test_a_storage_that_is_none(tmp_path: Path) -> None:
     for url in ("nowhere", "mystery://host/name"):
         with pytest.raises(ConfigError, match="storage must be the URL of a database, such as postgresql"):

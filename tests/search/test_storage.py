@@ -183,6 +183,36 @@ def test_a_database_of_another_optuna(file: bool, named: str, project: Path, url
         open_storage(chosen, project)
 
 
+def test_a_trial_is_written_at_once_as_optuna_writes_it(tmp_path: Path, url: str) -> None:
+    ranges: dict[str, optuna.distributions.BaseDistribution] = {
+        "rate": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True),
+        "width": optuna.distributions.IntDistribution(8, 64, step=8),
+        **{f"kind{number}": optuna.distributions.CategoricalDistribution(("a", 2, None)) for number in range(9)},
+    }
+    drawn = {"rate": 1e-3, "width": 24, **{name: (None, "a")[len(name) % 2] for name in ranges if "kind" in name}}
+    statements = []
+
+    def write(storage: optuna.storages.RDBStorage) -> optuna.trial.FrozenTrial:
+        """Two trials, the second after another one of the same hyperparameters."""
+        study = optuna.create_study(study_name="study", storage=storage)
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, params=drawn, distributions=ranges, user_attrs={"id": "0"}
+        )
+        study.add_trial(trial)
+        seen: list[str] = []
+        sqlalchemy.event.listen(storage.engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
+        study.add_trial(trial)
+        statements.append(len(seen))
+        storage.engine.dispose()
+        return optuna.load_study(study_name="study", storage=str(storage.engine.url)).trials[1]
+
+    ours = write(open_storage(url, tmp_path))
+    theirs = write(optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'theirs.db'}"))
+    assert (ours.params, ours.distributions) == (theirs.params, theirs.distributions) == (drawn, ranges)
+    assert (ours.number, ours.state, ours.user_attrs) == (theirs.number, theirs.state, theirs.user_attrs)
+    assert statements[1] - statements[0] >= 2 * len(ranges)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from tuner_gan.errors import ProjectError
 
 BEST = 25
 """Trials that TPE takes for good ones, at most (`optuna.samplers._tpe.sampler.default_gamma`)."""
@@ -38,6 +41,7 @@ class StudyMirror:
         self._study = optuna.create_study(storage=self._storage, study_name=self._name, direction=self._direction)
         self._study_id = self._storage.get_study_id_from_name(self._name)
         self._ids: list[int] = []
+        self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Sequence[FrozenTrial], notes: Mapping[str, Any]) -> None:
         """Takes over trials that are new, or have ended.
@@ -56,6 +60,7 @@ class StudyMirror:
                 self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
         for frozen in trials[len(self._ids) :]:
             self._ids.append(self._storage.create_new_trial(self._study_id, frozen))
+            self._distributions = frozen.distributions | self._distributions
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._study_id, key, value)
 
@@ -66,6 +71,21 @@ class StudyMirror:
     def notes(self) -> dict[str, Any]:
         """What samplers have noted of the study."""
         return dict(self._storage.get_study_system_attrs(self._study_id))
+
+    def check(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        """Compares the distributions of all hyperparameters, by name, with those of earlier trials.
+
+        Raises:
+            ProjectError: one has other choices, or is of another type.
+        """
+        for name, distribution in distributions.items():
+            try:
+                check_distribution_compatibility(self._distributions.get(name, distribution), distribution)
+            except ValueError as error:
+                raise ProjectError(
+                    f"The study has trials for which {name} had another type or other choices: choose another project "
+                    "name, or overwrite the project."
+                ) from error
 
     def ask(
         self,

@@ -282,6 +282,7 @@ class OptunaOracle(MendedOracle):
             for name, parameter in named.items()
             if (distribution := find_distribution(parameter)) is not None
         }
+        self._mirror.check(distributions)
         sampler = make_sampler(self.sampler, study_seed, trial_seed, distributions)
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
         asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
