@@ -41,6 +41,7 @@ class StudyMirror:
         self._study = optuna.create_study(storage=self._storage, study_name=self._name, direction=self._direction)
         self._study_id = self._storage.get_study_id_from_name(self._name)
         self._ids: list[int] = []
+        self._unfinished: set[int] = set()
         self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Sequence[FrozenTrial], notes: Mapping[str, Any]) -> None:
@@ -52,15 +53,19 @@ class StudyMirror:
         """
         if len(self._ids) > len(trials):  # the last one that was drawn here never reached the study
             self.clear()
-        for frozen in trials[: len(self._ids)]:
-            if frozen.state.is_finished() and not self._get(frozen.number).state.is_finished():
-                trial_id = self._ids[frozen.number]
+        for number in sorted(self._unfinished):
+            frozen = trials[number]
+            if frozen.state.is_finished():
+                trial_id = self._ids[number]
                 for step, value in frozen.intermediate_values.items():
                     self._storage.set_trial_intermediate_value(trial_id, step, value)
                 self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
+                self._unfinished.remove(number)
         for frozen in trials[len(self._ids) :]:
             self._ids.append(self._storage.create_new_trial(self._study_id, frozen))
             self._distributions = frozen.distributions | self._distributions
+            if not frozen.state.is_finished():
+                self._unfinished.add(frozen.number)
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._study_id, key, value)
 
@@ -111,6 +116,7 @@ class StudyMirror:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
         self._ids.append(trial._trial_id)
+        self._unfinished.add(trial.number)
         return trial
 
     def _choose_hidden(self, most: int) -> frozenset[int]:
