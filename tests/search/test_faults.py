@@ -759,7 +759,7 @@ def test_a_budget_of_epochs_counts_what_other_workers_train(tmp_path: Path) -> N
 # Processes, through the command line.
 
 COMMAND = (
-    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--epochs", "120", "--name", "demo"),
+    *("search", "--data", "digits", "--space", "mlp", "--max-trials", "3", "--epochs", "60", "--name", "demo"),
     *("--baselines", "none", "--finalists", "0", "--pruner", "none"),
 )
 
@@ -853,7 +853,7 @@ def test_processes_that_are_killed_and_interrupted(commands: Commands) -> None:
     records = load(project).records
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
-    assert [len(read_history(trial)) for trial in records] == [120] * 3
+    assert [len(read_history(trial)) for trial in records] == [60] * 3
     # The images that the workers of the killed parent shared went with the next one, and so on.
     assert not list((project / files.WORKERS_DIR).glob("data-*"))
 
@@ -885,7 +885,7 @@ def test_commands_in_the_same_folder(commands: Commands) -> None:
     records = load(project).records
     assert sorted(trial.trial_id for trial in records) == ["0", "1", "2"]
     assert {trial.status for trial in records} == {"COMPLETED"}
-    assert [len(read_history(trial)) for trial in records] == [120] * 3
+    assert [len(read_history(trial)) for trial in records] == [60] * 3
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
