@@ -103,8 +103,13 @@ def split(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
 
 def _check_count(count: int, parts: int, replicas: int = 1) -> None:
     if count % (parts * replicas):
-        each = f" for each of {replicas} replicas" if replicas > 1 else ""
+        each = of_each(replicas)
         raise ConfigError(f"A batch must be a multiple of critic_steps={parts} images{each}, but got {count}.")
+
+
+def of_each(replicas: int) -> str:
+    """Says in a message that a number of images is for each replica, where there are several."""
+    return f" for each of {replicas} replicas" if replicas > 1 else ""
 
 
 def check_first(data: Any, image_shape: tuple[int, int, int], classes: int, parts: int, replicas: int = 1) -> None:

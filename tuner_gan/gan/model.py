@@ -17,7 +17,7 @@ from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
-from tuner_gan.gan.batches import USELESS, check_first, check_range, fill_up, split, unpack, useless
+from tuner_gan.gan.batches import USELESS, check_first, check_range, fill_up, of_each, split, unpack, useless
 from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss, margins
 from tuner_gan.gan.networks import build_discriminator, build_generator
@@ -599,7 +599,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             images = self._check_images(x)
             labels = self._check_labels(y, len(images))
             if len(images) < critic_steps * replicas:
-                each = f" for each of {replicas} replicas" if replicas > 1 else ""
+                each = of_each(replicas)
                 raise ConfigError(f"images must be at least critic_steps={critic_steps}{each}, but got {len(images)}.")
             batch_size = min(batch_size, len(images) // critic_steps)
             batch_size = max(replicas, batch_size - batch_size % replicas)  # Keras wants as many for each of them
