@@ -57,7 +57,7 @@ _held: dict[Path, filelock.BaseFileLock] = {}
 """Locks of the trials that this process runs."""
 
 
-class _Storage(optuna.storages.RDBStorage):
+class _Database(optuna.storages.RDBStorage):
     """Writes all hyperparameters of a new trial at once.
 
     Optuna's own reads the trial and an earlier value for each of them, fifty queries for a trial of the default space.
@@ -96,10 +96,10 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
     """
     try:
         if url is not None:
-            return _Storage(_for_optuna(url))
+            return _Database(_for_optuna(url))
         # Three slashes and an absolute path, which may hold what means something in a URL.
         address = sqlalchemy.URL.create("sqlite", database=str((folder / files.STUDY).absolute()))
-        storage = _Storage(
+        storage = _Database(
             address.render_as_string(hide_password=False),
             engine_kwargs={"connect_args": {"timeout": SECONDS_LOCKED}},
         )

@@ -499,15 +499,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         spent: float,
         closing: float,
     ) -> None:
-        # Another process may have searched here since this tuner was made.
-        with self._setup():
-            mend_records(self.folder)
-            self._search = self._open_project(self.hypermodel, self.oracle)
-            if isinstance(self.oracle, OptunaOracle):
-                with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
-                    mend_study(self.folder, self.oracle, self.quality)
-            else:
-                self.reload()
+        # Another process may have searched here since this tuner was made. Of workers, one at a time is here.
+        mend_records(self.folder)
+        self._search = self._open_project(self.hypermodel, self.oracle)
+        if isinstance(self.oracle, OptunaOracle):
+            with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
+                mend_study(self.folder, self.oracle, self.quality)
+        else:
+            self.reload()
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
         fingerprint = training_fingerprint(training)
