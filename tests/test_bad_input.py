@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,28 @@ def test_a_storage_that_cannot_be_used_is_told_before_the_images_are_loaded(
     assert words in found.error()
     assert (found.code, found.out) == (2, "")
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2"), ("--workers", "2", "--overwrite")])
+def test_a_folder_that_is_searched_in_is_told_before_the_images_are_loaded(
+    searched: Path, tmp_path: Path, capsys: Capture, workers: tuple[str, ...]
+) -> None:
+    project = copy_search(searched, tmp_path)
+    words = f"runs/demo is in use by a search with process id {os.getpid()}: wait for it, or choose another --name."
+    with files.search_lock(project):
+        found = call(capsys, *SEARCH, *workers)
+    assert (found.code, found.out, found.error()) == (2, "", words)
+
+
+@pytest.mark.parametrize("alone", [(), ("--workers", "2", "--overwrite")])
+def test_a_folder_in_which_workers_search_is_told_before_the_images_are_loaded(
+    searched: Path, tmp_path: Path, capsys: Capture, alone: tuple[str, ...]
+) -> None:
+    project = copy_search(searched, tmp_path)
+    with files.worker_lock(project, "a"):
+        found = call(capsys, *SEARCH, *alone)
+    assert (found.code, found.out) == (2, "")
+    assert f"in use by a search with process id {os.getpid()}" in found.error()
 
 
 def test_steering_no_space_in_particular(capsys: Capture) -> None:

@@ -280,12 +280,14 @@ def _add_rerun(commands: Any) -> None:
 
 def _search(options: argparse.Namespace) -> int:
     started = time.monotonic()
+    from tuner_gan import files
     from tuner_gan.config import SearchConfig
 
     flags = {key: value for key, value in vars(options).items() if key not in ("run", "config")}
     config = SearchConfig.load(flags, getattr(options, "config", None))
     console = _console()
     _check_names(config)
+    files.check_not_in_use(config.folder, alone=config.workers is None or config.overwrite)
     data = _load_data(config).split(seed=config.seed)
     config = config.plan_epochs(len(data.train))
     console.print(

@@ -372,6 +372,23 @@ def worker_lock(project: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
+def check_not_in_use(project: Path, *, alone: bool) -> None:
+    """Refuses before anything is loaded what is refused under the lock later.
+
+    Args:
+        project: a folder that need not be there.
+        alone: whether workers that are at work there are refused, too.
+
+    Raises:
+        ProjectError: another process searches in it; the message names that process. Or it cannot be written.
+    """
+    if (project / LOCK).exists() or (
+        project / WORKERS_DIR
+    ).exists():  # else nobody has searched, and nothing is left there
+        with search_lock(project) if alone else _project_lock(project):
+            pass
+
+
 @contextlib.contextmanager
 def _project_lock(project: Path) -> Iterator[None]:
     import filelock
