@@ -240,7 +240,8 @@ def load_generator(path: str | Path) -> Any:
 
     Args:
         path: of a `.keras` file whose model maps latents [N, latent_dim] to images [N, H, W, C] in [-1, 1]; or a
-            conditional one, whose second input is int32 labels [N], which its first embedding counts.
+            conditional one, whose second input is int32 labels [N], which its first embedding counts. Or of what
+            `GAN.save` wrote, whose averaged generator it is.
 
     Returns:
         The `keras.Model`.
@@ -250,6 +251,8 @@ def load_generator(path: str | Path) -> Any:
     """
     import keras
 
+    from tuner_gan.gan.model import GAN  # known to Keras by its import
+
     if not Path(path).is_file():
         raise ProjectError(f"{path} is no file: expected a generator saved as .keras.")
     try:
@@ -257,6 +260,8 @@ def load_generator(path: str | Path) -> Any:
     except Exception as error:
         # Keras raises whatever the damaged part happens to break, from zipfile, h5py or json.
         raise ProjectError(f"{path} cannot be loaded as a Keras model: {first_line(error)}.") from error
+    if isinstance(model, GAN):
+        model = model.ema_generator
     shapes: Any = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     inputs = shapes[0] if isinstance(shapes[0], list) else [shapes[0]]
     ranks = tuple(len(shape) if isinstance(shape, tuple) else None for shape in (*inputs, shapes[1]))

@@ -566,6 +566,15 @@ def test_a_generator_makes_the_same_images_after_loading(project: Path, gan: GAN
     assert loaded.trainable  # as a start for training on
 
 
+def test_the_generator_of_a_whole_gan_is_its_averaged_one(tmp_path: Path, gan: GAN) -> None:
+    trained = GAN(gan.architecture, seed=4)
+    trained.generator.set_weights(gan.generator.get_weights())
+    trained.save(tmp_path / "gan.keras")
+    loaded = load_generator(tmp_path / "gan.keras")
+    assert np.array_equal(generate_images(loaded, 5, seed=1), trained.generate(5, seed=1))
+    assert not np.array_equal(generate_images(loaded, 5, seed=1), generate_images(trained.generator, 5, seed=1))
+
+
 def test_a_file_that_holds_no_generator_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"none\.keras is no file"):
         load_generator(tmp_path / "none.keras")
