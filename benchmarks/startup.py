@@ -1,10 +1,10 @@
-"""Measures how long the commands take that load no TensorFlow.
+"""Measures how long commands take that load no TensorFlow, and one that does nothing much but load it.
 
     python benchmarks/startup.py
 
-prints a Markdown table: the median of some runs, each in a process of its own, beside `python -c pass` and
-`import pandas` in the same turns. `trials` reads a project of 100 trials, which lies in a temporary folder. When the
-default search begins to train is a line of `overhead.py`.
+prints a Markdown table: the median of some runs, each in a process of its own, beside `python -c pass`,
+`import pandas` and `import keras` in the same turns. `trials` reads a project of 100 trials, which lies in a temporary
+folder. When the default search begins to train is a line of `overhead.py`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def main() -> None:
             "import tuner_gan": ("-c", "import tuner_gan"),
             "tuner-gan --help": ("-m", "tuner_gan", "--help"),
             "tuner-gan trials": ("-m", "tuner_gan", "trials", str(project)),
+            "import keras": ("-c", "import keras"),
+            "tuner-gan spaces dcgan": ("-m", "tuner_gan", "spaces", "dcgan"),
         }
         seconds: dict[str, list[float]] = {command: [] for command in commands}
         for _ in range(options.repeats):

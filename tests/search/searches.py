@@ -1,7 +1,7 @@
 """Small searches for the tests: small images, a tiny search space and an evaluator that needs no training.
 
-Run as `python searches.py JSON`, it is a search in a process of its own: the arguments of `run_search`, and where that
-process is to wait (`wait`), so that a test can kill or interrupt it there, or to kill itself (`die`).
+`started` runs one in a process of its own: the arguments of `run_search`, and where that process is to wait (`wait`),
+so that a test can kill or interrupt it there, or to kill itself (`die`).
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ QUIET = [
 ]
 # Keras collects garbage before each trial; what TensorFlow made at its import need not be looked through each time.
 gc.freeze()
+ALONE = "import gc; gc.disable(); import searches; gc.enable(); searches.main()"
+"""A search in a process of its own, which does not look for garbage among what TensorFlow makes at its import."""
 
 NOT_REPEATED = ["started_at", "duration_s", *TIMES, "ms_per_sample", "checkpoint", "samples"]
 """Columns of a table that differ between two runs of the same search."""
@@ -304,10 +306,11 @@ def wait(directory: Path, seconds: float) -> None:
 @contextlib.contextmanager
 def started(directory: Path, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
     """Starts `run_search(directory, **arguments)` in a process of its own, which does not outlive the block."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= arguments.pop("environment", {})
     with subprocess.Popen(
-        [sys.executable, __file__, json.dumps({"directory": str(directory), **arguments})],
+        [sys.executable, "-c", ALONE, json.dumps({"directory": str(directory), **arguments})],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -336,6 +339,8 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 def main() -> None:
     """Runs the search that the command line describes."""
+    # As from a shell: a process that a shell starts in the background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = json.loads(sys.argv[1])
     directory = Path(arguments.pop("directory"))
     moment, seconds = arguments.pop("wait", None), arguments.pop("seconds", LONG)
@@ -348,9 +353,3 @@ def main() -> None:
     tuner = make_tuner(directory, space=space, kind=kind, **arguments)
     callbacks = [Wait(str(directory), seconds, training, waited)] if moment == "epoch" else []
     tuner.search(blobs(), epochs=epochs, callbacks=callbacks)
-
-
-if __name__ == "__main__":
-    # As from a shell: a process that a shell starts in the background ignores Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    main()
