@@ -179,7 +179,7 @@ def test_a_generator(capsys: Capture) -> None:
 def test_a_generator_that_diverged_or_makes_one_image(capsys: Capture) -> None:
     for level, flag, words in (
         (math.nan, "diverged", "NaN or infinity"),
-        (0.3, "constant", "all 500 images are the same"),
+        (-0.3, "constant", "all 500 images are the same"),
     ):
         content = evaluated(capsys, save_generator(level))
         assert (content["flags"], content["scores"]) == ([flag], {})

@@ -125,8 +125,21 @@ def test_a_generator_is_asked_for_as_many_images_as_in_a_search(digits: DataSpli
     assert found.scores == found.quality.evaluate(generator_model(), second=True)
 
 
+def test_a_generator_of_another_range_is_told(digits: DataSplits) -> None:
+    layers = keras.layers
+    of_0_to_1 = keras.Sequential([generator_model(), layers.Activation("sigmoid")])
+    for wrong in (of_0_to_1, keras.Sequential([of_0_to_1, layers.Rescaling(255)])):
+        with pytest.warns(
+            UserWarning, match=r"nothing darker than the middle grey .* in \[0, 1\] or \[0, 255\]: if so,"
+        ):
+            evaluate(wrong, digits, seed=SEED)
+    evaluate(keras.Sequential([of_0_to_1, layers.Rescaling(2, -1)]), digits, seed=SEED)
+    bright = dataclasses.replace(digits.reference, images=255 - digits.reference.images // 4)
+    evaluate(of_0_to_1, dataclasses.replace(digits, reference=bright), seed=SEED)  # so are the real ones
+
+
 @pytest.mark.parametrize(
-    ("level", "flag", "words"), [(0.2, "constant", "all 500 images are the same"), (math.nan, "diverged", "NaN")]
+    ("level", "flag", "words"), [(-0.2, "constant", "all 500 images are the same"), (math.nan, "diverged", "NaN")]
 )
 def test_a_degenerate_generator_has_a_flag_and_no_score(
     digits: DataSplits, level: float, flag: str, words: str

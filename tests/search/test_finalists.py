@@ -132,6 +132,19 @@ def test_the_best_point_is_that_of_the_best_finalist(searched: GANTuner, monkeyp
     assert best == [searched.oracle.trials[name].hyperparameters.values for name in names]
 
 
+def test_the_summary_has_the_best_of_the_table(searched: GANTuner, capsys: pytest.CaptureFixture[str]) -> None:
+    finalists, _ = split(searched)
+    searched.results_summary(2)
+    head, *found = capsys.readouterr().out.split("\n\n")
+    assert f"Results in {searched.folder}\nShowing 2 best trials" in head
+    assert len(found) == 2
+    for text, record in zip(found, finalists, strict=False):
+        first, second, *values, score = text.strip().split("\n")
+        assert (first, second) == (f"Trial {record.trial_id} summary", "Hyperparameters:")
+        assert values == [f"{name}: {value}" for name, value in record.hyperparameters.items()]
+        assert score == f"Score: {record.score}"
+
+
 def test_no_more_finalists_than_trials(tmp_path: Path) -> None:
     tuner = run_search(tmp_path, finalists=5, finalist_seeds=1, epochs=1, eager=True)
     finalists, trials = split(tuner)

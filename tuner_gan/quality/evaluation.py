@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import DegenerateError, QualityError
-from tuner_gan.images import class_count
+from tuner_gan.images import class_count, sample_images
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, EVERY
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -23,6 +25,9 @@ from tuner_gan.quality.guards import FEWEST
 
 MOST_IMAGES = 10_000
 """Of a given set, that are compared pair by pair with as many reference images."""
+
+MIDDLE = 127
+"""Of the bytes of an image; those of a generator's 0 are 127 or 128."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ def evaluate(
             labels = shuffled.labels if is_labelled and quality.class_names else None
             scores = quality.evaluate(shuffled.images, labels, second=True)
         else:
+            _check_range(source, data.reference.images)
             scores = quality.evaluate(source, second=True)
     except DegenerateError as error:
         return Evaluation(count, name, {}, quality.floor, (error.flag,), str(error), quality)
@@ -126,6 +132,18 @@ def evaluate(
     elif not isinstance(source, ImageDataset) and class_count(source):
         scores[CAS] = quality.cas(source)
     return Evaluation(count, name, scores, quality.floor, quality.flags(scores, count), None, quality)
+
+
+def _check_range(generator: keras.Model, real: npt.NDArray[np.uint8]) -> None:
+    """Warns of a generator that has no pixel below 0, the middle of the range, where real images have."""
+    if sample_images(generator).min() >= MIDDLE and real.min() < MIDDLE // 2:
+        warnings.warn(
+            "The generator makes nothing darker than the middle grey of [-1, 1], as one does of images in [0, 1] "
+            "or [0, 255]: if so, put keras.layers.Rescaling(2, -1) or Rescaling(1 / 127.5, -1) behind it and "
+            "evaluate it again.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _without_colour(images: ImageDataset) -> ImageDataset:

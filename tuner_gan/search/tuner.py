@@ -1048,6 +1048,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         # A worker of KerasTuner's has a client of an oracle, which has no `trials`.
         return [self.oracle.get_trial(name).hyperparameters for name in names[:num_trials]]
 
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials, with hyperparameters and score, in the order of the table."""
+        print(f"Results summary\nResults in {self.folder}\nShowing {num_trials} best trials\n{self.oracle.objective}")
+        ranked = [record for record in self.results().records if record.status in (COMPLETED, PRUNED)]
+        for record in ranked[:num_trials]:
+            values = (f"{name}: {value}" for name, value in record.hyperparameters.items())
+            print(f"\nTrial {record.trial_id} summary", "Hyperparameters:", *values, f"Score: {record.score}", sep="\n")
+
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
         """Loads the GAN of one trial."""
         return load_gan(self.results().trial(trial.trial_id))
