@@ -146,13 +146,8 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
         ConfigError: the first fault found, and what to do about it.
     """
     name = type(space).__name__
-    if isinstance(space, type) or not callable(getattr(space, "sample", None)):
-        raise ConfigError(
-            f"A search space is an object with a method sample(hp), but got {space!r}"
-            + (": pass an instance of it." if isinstance(space, type) else ".")
-        )
-    assert isinstance(space, SearchSpace)
     default = _sample(space, _OneDeclarationEach(), image_shape)
+    assert isinstance(space, SearchSpace)
     hp = declare(space)
     if not hp.space:
         raise ConfigError(
@@ -289,8 +284,14 @@ def _value_of(parameter: Any, given: Mapping[str, Any]) -> Any:
 
 
 def _sample(
-    space: SearchSpace, hp: keras_tuner.HyperParameters, image_shape: tuple[int, int, int] | None
+    space: object, hp: keras_tuner.HyperParameters, image_shape: tuple[int, int, int] | None
 ) -> GANArchitecture:
+    if isinstance(space, type) or not callable(getattr(space, "sample", None)):
+        raise ConfigError(
+            f"A search space is an object with a method sample(hp), but got {space!r}"
+            + (": pass an instance of it." if isinstance(space, type) else ".")
+        )
+    assert isinstance(space, SearchSpace)
     name = type(space).__name__
     try:
         architecture = space.sample(hp)

@@ -535,3 +535,9 @@ def test_oracles_stay_in_a_steered_space(name: str, tmp_path: Path, capsys: pyte
         oracle.update_trial(trial.trial_id, {"fcd": 1 / (1 + index)})
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
+
+
+def test_what_cannot_sample_is_refused() -> None:
+    for space in ("dcgan", None, Steerable):
+        with pytest.raises(ConfigError, match=r"^A search space is an object with a method sample\(hp\), but got "):
+            SteeredSpace(space)  # type: ignore[arg-type]
