@@ -857,7 +857,7 @@ def _load_tensorflow() -> None:
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     # A third of the time of a command with nothing else to do goes to the garbage collector, which looks through the
-    # million objects of these modules again and again as they load, and once more as the process ends.
+    # 600,000 objects of these modules again and again as they load, and once more as the process ends.
     gc.disable()
     try:
         os.dup2(nowhere, 2)
