@@ -217,9 +217,10 @@ def test_a_folder_that_is_searched_in_is_told_before_the_images_are_loaded(
     searched: Path, tmp_path: Path, capsys: Capture, workers: tuple[str, ...]
 ) -> None:
     project = copy_search(searched, tmp_path)
-    words = f"runs/demo is in use by a search with process id {os.getpid()}: wait for it, or choose another --name."
     with files.search_lock(project):
         found = call(capsys, *SEARCH, *workers)
+    advice = "wait for it, or choose another project name (--name)."
+    words = f"runs/demo is in use by a search with process id {os.getpid()}: {advice}"
     assert (found.code, found.out, found.error()) == (2, "", words)
 
 

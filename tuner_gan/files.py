@@ -415,7 +415,7 @@ def _in_use(project: Path, process: Path) -> ProjectError:
         number, _, machine = process.read_text(encoding="utf-8").strip().partition(" ")
         elsewhere = f" on {machine}" if machine not in ("", platform.node()) else ""
         holder = f"a search with process id {number}{elsewhere}"
-    return ProjectError(f"{project} is in use by {holder}: wait for it, or choose another --name.")
+    return ProjectError(f"{project} is in use by {holder}: wait for it, or choose another project name (--name).")
 
 
 def setup_lock(project: Path) -> AbstractContextManager[object]:
