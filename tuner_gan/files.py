@@ -382,9 +382,9 @@ def check_not_in_use(project: Path, *, alone: bool) -> None:
     Raises:
         ProjectError: another process searches in it; the message names that process. Or it cannot be written.
     """
-    if (project / LOCK).exists() or (
-        project / WORKERS_DIR
-    ).exists():  # else nobody has searched, and nothing is left there
+    # Where nobody has searched, no lock is left behind.
+    if (project / LOCK).exists() or (project / WORKERS_DIR).exists():
+        create_folder(project)
         with search_lock(project) if alone else _project_lock(project):
             pass
 

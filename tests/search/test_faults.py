@@ -481,6 +481,14 @@ def test_a_folder_that_becomes_read_only_ends_the_search(training: int, tmp_path
     pd.testing.assert_frame_equal(repeatable(tuner), whole)
 
 
+def test_a_read_only_folder_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    with files.search_lock(tmp_path):
+        pass
+    for alone in (True, False):
+        with read_only(tmp_path), pytest.raises(ProjectError, match=r"cannot be written \(.*\): choose another folder"):
+            files.check_not_in_use(tmp_path, alone=alone)
+
+
 HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
@@ -859,7 +867,7 @@ def test_processes_that_are_killed_and_interrupted(commands: Commands) -> None:
 
 
 def test_commands_in_the_same_folder(commands: Commands) -> None:
-    # Five commands: each loads TensorFlow, some 5 s, and there is no other way to have real ones.
+    # Three commands that load TensorFlow, and there is no other way to have real ones; two are refused before.
     project = commands.project
 
     def refused(found: Run, holders: list[int]) -> None:
