@@ -61,10 +61,10 @@ def declare(space: SearchSpace, hp: keras_tuner.HyperParameters | None = None) -
         `hp.space` lists all of them; `hp.values` holds each default that is active by default.
 
     Raises:
-        ConfigError: `sample` failed, or gave something else than a `GANArchitecture`.
+        ConfigError: the space has no method `sample`, it failed, or gave something else than a `GANArchitecture`.
     """
     found = keras_tuner.HyperParameters() if hp is None else hp
-    _sample(space, found, None)
+    _sample(_check_space(space), found, None)
     known = {identity(parameter.name, parameter.conditions) for parameter in found.space}
     scopes, opened = list(found.inactive_scopes), set[str]()
     # A scope that no default opens hides what is declared inside it, so each is opened once.
@@ -146,8 +146,8 @@ def check_search_space(space: object, image_shape: tuple[int, int, int] | None =
         ConfigError: the first fault found, and what to do about it.
     """
     name = type(space).__name__
+    space = _check_space(space)
     default = _sample(space, _OneDeclarationEach(), image_shape)
-    assert isinstance(space, SearchSpace)
     hp = declare(space)
     if not hp.space:
         raise ConfigError(
@@ -283,15 +283,20 @@ def _value_of(parameter: Any, given: Mapping[str, Any]) -> Any:
     return nearest(parameter, value if allows(parameter, value) else parameter.default)
 
 
-def _sample(
-    space: object, hp: keras_tuner.HyperParameters, image_shape: tuple[int, int, int] | None
-) -> GANArchitecture:
+def _check_space(space: object) -> SearchSpace:
+    """Returns what can be sampled; refuses anything else."""
     if isinstance(space, type) or not callable(getattr(space, "sample", None)):
         raise ConfigError(
             f"A search space is an object with a method sample(hp), but got {space!r}"
             + (": pass an instance of it." if isinstance(space, type) else ".")
         )
     assert isinstance(space, SearchSpace)
+    return space
+
+
+def _sample(
+    space: SearchSpace, hp: keras_tuner.HyperParameters, image_shape: tuple[int, int, int] | None
+) -> GANArchitecture:
     name = type(space).__name__
     try:
         architecture = space.sample(hp)
