@@ -1033,17 +1033,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         results = self.results()
         if num_models < 1:
             raise ConfigError(f"num_models must be at least 1, but got {num_models}.")
-        ranked = [record for record in results.records if record.status in (COMPLETED, PRUNED)]
-        return [load_gan(record) for record in ranked[:num_models] or [results.best]]
+        return [load_gan(record) for record in _ranked(results)[:num_models] or [results.best]]
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """Returns the points of the best trials in the order of the table, where finalists come first; each once.
 
         The two tutorials are no points of the search space, and have none. There may be fewer than `num_trials`.
         """
-        records = self.results().records
-        points = {record.trial_id for record in records if record.origin == "search"}
-        ranked = [record.repeats or record.trial_id for record in records if record.status in (COMPLETED, PRUNED)]
+        results = self.results()
+        points = {record.trial_id for record in results.records if record.origin == "search"}
+        ranked = [record.repeats or record.trial_id for record in _ranked(results)]
         names = [name for name in dict.fromkeys(ranked) if name in points]
         # A worker of KerasTuner's has a client of an oracle, which has no `trials`.
         return [self.oracle.get_trial(name).hyperparameters for name in names[:num_trials]]
@@ -1051,8 +1050,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints the best trials, with hyperparameters and score, in the order of the table."""
         print(f"Results summary\nResults in {self.folder}\nShowing {num_trials} best trials\n{self.oracle.objective}")
-        ranked = [record for record in self.results().records if record.status in (COMPLETED, PRUNED)]
-        for record in ranked[:num_trials]:
+        for record in _ranked(self.results())[:num_trials]:
             values = (f"{name}: {value}" for name, value in record.hyperparameters.items())
             print(f"\nTrial {record.trial_id} summary", "Hyperparameters:", *values, f"Score: {record.score}", sep="\n")
 
@@ -1076,3 +1074,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         from tuner_gan.results.export import export
 
         return export(self.folder, trial_id, directory, formats=formats, discriminator=discriminator)
+
+
+def _ranked(results: SearchResults) -> list[TrialRecord]:
+    """The trials with a score, in the order of the table."""
+    return [record for record in results.records if record.status in (COMPLETED, PRUNED)]
