@@ -249,12 +249,12 @@ def load_generator(path: str | Path) -> Any:
     Raises:
         ProjectError: the file is missing, damaged, unsafe, or holds a model of another kind.
     """
+    if not Path(path).is_file():
+        raise ProjectError(f"{path} is no file: expected a generator saved as .keras.")
     import keras
 
     from tuner_gan.gan.model import GAN  # known to Keras by its import
 
-    if not Path(path).is_file():
-        raise ProjectError(f"{path} is no file: expected a generator saved as .keras.")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

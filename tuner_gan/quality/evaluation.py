@@ -101,6 +101,9 @@ def evaluate(
 
     Raises:
         QualityError: images of another shape than the data, or fewer than 30.
+
+    Warns:
+        UserWarning: the generator's images seem to be in another range than [-1, 1].
     """
     if data.image_shape[2] == 1:
         source = _without_colour(source) if isinstance(source, ImageDataset) else source
