@@ -140,6 +140,8 @@ class TrialRecord:
         hyperparameters: the active ones only.
         planned_epochs: what it was to be trained to, counted from the start; it may have ended earlier.
         ms_per_sample: milliseconds that its generator takes for an image, in batches of 64, on the search's machine.
+        threads: that TensorFlow computed an operator with, on which the last digits of sums depend; None where it went
+            on with another number of them, or where an earlier version did not note it.
         promoted_from: id of the trial whose last state it went on from; None for a trial that began at the start.
         flags: what is wrong with its images; see `FLAG_MEANINGS`.
         message: why the trial failed, was interrupted or cannot be read.
@@ -165,6 +167,7 @@ class TrialRecord:
     save_s: float | None = None
     seed: int | None = None
     planned_epochs: int | None = None
+    threads: int | None = None
     promoted_from: str | None = None
     generator_params: int | None = None
     discriminator_params: int | None = None
@@ -258,6 +261,7 @@ _TRIAL_KEYS = {
     **_TIME_KEYS,
     "seed": Key(as_integer),
     "planned_epochs": Key(as_integer, newer=True),
+    "threads": Key(as_integer, newer=True),
     "promoted_from": Key(as_text, newer=True),
     "generator_params": Key(as_integer),
     "discriminator_params": Key(as_integer),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tuner_gan import threads
 from tuner_gan.errors import ConfigError, ProjectError, SelectionError, TunerGANError, first_line
 
 if TYPE_CHECKING:
@@ -717,7 +718,10 @@ def _rerun(options: argparse.Namespace) -> int:
     from tuner_gan.results import load
 
     results = load(options.folder)
-    trial_id = results.trial(options.trial).trial_id  # a wrong name is told before TensorFlow loads
+    trial = results.trial(options.trial)  # a wrong name is told before TensorFlow loads
+    trial_id = trial.trial_id
+    if trial.threads not in (None, threads.in_use()):  # a worker's share, or another machine's
+        os.environ.update(threads.environment(trial.threads))
     console = _console()
     with console.status(f"Training trial {trial_id} again"):
         _load_tensorflow()

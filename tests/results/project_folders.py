@@ -60,6 +60,7 @@ def record_json(trial_id: str = "0000", **changes: Any) -> dict[str, Any]:
         "save_s": 1.25,
         "seed": 123456789,
         "planned_epochs": 10,
+        "threads": 2,
         "promoted_from": None,
         "generator_params": 100000,
         "discriminator_params": 50000,

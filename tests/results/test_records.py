@@ -121,7 +121,8 @@ def test_a_record_without_times_is_read(tmp_path: Path) -> None:
 
 def test_a_record_that_does_not_say_how_long_it_was_to_be_trained_is_read(tmp_path: Path) -> None:
     content = record_json("0003")
-    del content["planned_epochs"], content["promoted_from"], content["executions"][0]["finished"]
+    del content["planned_epochs"], content["threads"], content["promoted_from"]
+    del content["executions"][0]["finished"]
     record = TrialRecord.from_json(content, write_trial(tmp_path, content))
     assert (record.planned_epochs, record.promoted_from, record.executions[0].finished) == (None, None, None)
 
@@ -224,7 +225,7 @@ def test_a_damaged_record_costs_only_its_own_trial(tmp_path: Path, damage: bytes
     assert rank(read.trials, "min") == [(1, good), (None, bad)]
 
 
-NEWER = {"flags", "classes", "planned_epochs", "promoted_from", "ms_per_sample", *TIMES}
+NEWER = {"flags", "classes", "planned_epochs", "threads", "promoted_from", "ms_per_sample", *TIMES}
 """What records of an earlier version lack."""
 
 

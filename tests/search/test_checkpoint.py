@@ -21,7 +21,7 @@ from searches import (
     run_search,
 )
 
-from tuner_gan import files
+from tuner_gan import files, threads
 from tuner_gan.errors import ProjectError
 from tuner_gan.results.records import TrialRecord
 from tuner_gan.search.checkpoint import Checkpoint, Progress
@@ -185,6 +185,18 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path: Path, whole: GANTuner) 
     tuner = search(tmp_path, Stop())
     assert Stop.epochs == [2]
     assert_same_search(tuner, whole)
+
+
+@pytest.mark.parametrize(("execution", "epoch", "expected"), [(0, 2, None), (1, 1, None), (0, 0, 64)])
+def test_a_trial_that_goes_on_with_another_number_of_threads_has_none(
+    execution: int, epoch: int, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = interrupted(tmp_path, execution, epoch)
+    before = files.read_json(folder / files.RECORD)["threads"]
+    assert before == threads.in_use()
+    monkeypatch.setattr(threads, "in_use", lambda: 64)
+    records = search(tmp_path, Stop()).results().records
+    assert records[0].threads == expected
 
 
 def test_generator_and_samples_that_were_not_written_any_more_are(tmp_path: Path, whole: GANTuner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
-from tuner_gan import files
+from tuner_gan import files, threads
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord, read_history, write_record
@@ -155,6 +156,18 @@ def test_another_score_is_refused(searched: GANTuner) -> None:
     with pytest.raises(SearchError, match=r": keras 3, not 2\.$"):
         Rerun(other, record, "keras 3, not 2").check()
     Rerun(record, record).check()
+
+
+def test_another_number_of_threads_is_told(searched: GANTuner, tmp_path: Path) -> None:
+    now = searched.results().trial("0").threads
+    assert now == threads.in_use()
+    changed(searched, tmp_path, threads=64)
+    found = make_tuner(tmp_path, executions_per_trial=2, eager=True).rerun("0", blobs())
+    assert (found.before.threads, found.after.threads) == (64, now)
+    told = f"{now} threads of TensorFlow, not 64 (set TF_NUM_INTRAOP_THREADS=64)"
+    assert found.changes == told
+    with pytest.raises(SearchError, match=rf"{re.escape(told)}\.$"):
+        dataclasses.replace(found, after=dataclasses.replace(found.after, score=-1.0)).check()
 
 
 def test_a_trial_that_fails_this_time(searched: GANTuner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import threadpoolctl
 
 from tuner_gan import datasets, files
 from tuner_gan.config import SearchConfig
@@ -25,6 +26,7 @@ from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import changed_versions, training_fingerprint
 from tuner_gan.search.storage import release_trial, take_trial
 from tuner_gan.search.trial import TrialRun
+from tuner_gan.threads import INSIDE_OPERATORS
 
 Row = Mapping[str, Any]
 
@@ -142,7 +144,8 @@ def rerun(
     if not take_trial(reruns, before.trial_id):
         raise ProjectError(f"Trial {before.trial_id} is being trained again by another process: wait for it to end.")
     try:
-        with plain_errors(), guard:
+        # Scores are computed by NumPy, with as many threads as TensorFlow's.
+        with plain_errors(), guard, threadpoolctl.threadpool_limits(before.threads, user_api="blas"):
             after = run.train(
                 build,
                 lambda gan, recorder: fit(
@@ -163,7 +166,16 @@ def rerun(
         raise SearchError(f"Trial {before.trial_id} failed when it was trained again: {error}.") from error
     finally:
         release_trial(reruns, before.trial_id)
-    return Rerun(before, after, changed_versions(results.config.get("versions", {})))
+    return Rerun(before, after, _changes(results.config, before, after))
+
+
+def _changes(search: Mapping[str, Any], before: TrialRecord, after: TrialRecord) -> str:
+    """What is known to differ between two trainings of a trial."""
+    versions = changed_versions(search.get("versions", {}))
+    if None in (before.threads, after.threads) or before.threads == after.threads:
+        return versions
+    threads = f"{after.threads} threads of TensorFlow, not {before.threads} (set {INSIDE_OPERATORS}={before.threads})"
+    return f"{versions}, {threads}" if versions else threads
 
 
 def _rows(record: TrialRecord) -> list[list[Row]]:

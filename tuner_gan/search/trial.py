@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from tuner_gan import files
+from tuner_gan import files, threads
 from tuner_gan.errors import DegenerateError, ProjectError, QualityError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
@@ -75,7 +75,7 @@ class TrialRun:
     ) -> None:
         self.gan = gan
         self._report = report or (lambda score, execution, epoch: False)
-        self.record = dataclasses.replace(record, planned_epochs=epochs.stop)
+        self.record = dataclasses.replace(record, planned_epochs=epochs.stop, threads=threads.in_use())
         self.quality = quality
         self.epochs = epochs
         self.hyperparameters = hyperparameters
@@ -182,6 +182,8 @@ class TrialRun:
         # A process that ends by itself, or is asked to, writes another status.
         killed = (*record.killed_after, len(self._rows)) if record.status == RUNNING else record.killed_after
         self._update(started_at=record.started_at or self.record.started_at, flags=record.flags, killed_after=killed)
+        if record.threads != self.record.threads and (unfinished.executions or unfinished.checkpoint):
+            self._update(threads=None)
 
     def _drop_stale_rows(self) -> None:
         """Forgets the epochs that are trained again, which would count twice where epochs are limited."""
@@ -221,7 +223,7 @@ class TrialRun:
         except (ValueError, ProjectError) as error:
             warn_of_loss(f"Trial {self.record.trial_id} starts again: {str(error).rstrip('.')}.")
             self._earlier, self._rows, self._classes = (), [], {}
-            self._update(flags=())
+            self._update(flags=(), threads=threads.in_use())
             self._delete_leftovers()
             return False
         return True

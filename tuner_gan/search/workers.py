@@ -22,7 +22,7 @@ from pathlib import Path
 
 import filelock
 
-from tuner_gan import files
+from tuner_gan import files, threads
 from tuner_gan.config import SearchConfig
 from tuner_gan.errors import SearchError, TunerGANError
 from tuner_gan.search.interrupts import InterruptGuard
@@ -213,17 +213,9 @@ def _share(place: int, count: int) -> dict[str, str]:
         place: of the worker among those of this machine, from 0.
         count: of them.
     """
-    threads = str(max(1, _cores() // count))
-    share = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), threads)
+    share = threads.environment(max(1, threads.available() // count))
     gpus = _gpus()
     return {**share, "CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else share
-
-
-def _cores() -> int:
-    """How many cores this process may use; SLURM, taskset and Docker leave it fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:
