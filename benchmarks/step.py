@@ -32,7 +32,6 @@ Images = npt.NDArray[np.uint8]
 BATCH = 64
 LEARNING_RATE = 5e-4
 SHAPES = ((28, 28, 1), (32, 32, 3))
-WIDTHS = (16, 32, 64)
 LONG = 10_000
 """Steps of a training that is long enough to be compiled."""
 SECONDS = 0.8
@@ -44,6 +43,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9, help="runs of each side, in turns")
+    parser.add_argument("--widths", type=int, nargs="+", default=(16, 32, 64), help="of both networks' first blocks")
     options = parser.parse_args()
     peak = _matmul_gflops()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; matrix product {peak:.0f} GFLOP/s\n")
@@ -51,7 +51,7 @@ def main() -> None:
     print("textbook / ours | no autotuning / ours | ours, share of a matrix product |")
     print("|---" * (len(SIDES) + 5) + "|")
     for shape in SHAPES:
-        for width in WIDTHS:
+        for width in options.widths:
             gan = architecture(shape, width)
             times = measure(gan, options.repeats)
             chosen = 3 if chooses_xla(gan) else 2

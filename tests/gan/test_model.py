@@ -322,6 +322,11 @@ def test_only_long_trainings_of_what_xla_makes_faster_are_compiled(
     repeating = GAN(replace(_architecture(), generator=replace(_architecture().generator, upsampling="nearest")))
     repeating.compile()
     assert repeating._xla_pays(least, 10 * enough)
+    for generator in (_architecture().generator, GeneratorSpec("dense", latent_dim=4, widths=(8,))):
+        coloured = GAN(replace(_architecture(), generator=generator, image_shape=(8, 8, 3)))
+        coloured.compile()
+        # oneDNN is faster where convolutions make colour images.
+        assert coloured._xla_pays(least, 4) is not (onednn and generator.family == "conv")
     gan.fit(_images(8), verbose=0)
     assert gan.jit_compile is False
     gan.compile(jit_compile=True)

@@ -162,7 +162,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             discriminator_optimizer: None for the same at `lr_ratio` times that rate; or a name of Keras's.
             jit_compile: whether XLA compiles the training step; `"auto"` where that pays in a `fit` on arrays: on a GPU
                 always; on a CPU from 600 steps on, or, with oneDNN, from 2000 on of networks of few channels or whose
-                generator repeats pixels; never for networks or recipes that XLA makes slower.
+                generator repeats pixels, and that make grey images or have no convolutions in the generator; never for
+                networks or recipes that XLA makes slower.
             steps_per_execution: training steps in one call, between which no callback runs; None for 8 of small images,
                 fewer of larger ones and where 8 do not divide the `steps_per_epoch` of a `fit`, down to 1.
             run_eagerly: as in `keras.Model.compile`.
@@ -681,6 +682,8 @@ class GAN(keras.Model):  # type: ignore[misc]
             # oneDNN is slow, too, where each pixel of an image is summed up from many channels at full resolution.
             repeats = generator.family == "conv" and generator.upsampling == "nearest"
             is_slow |= not repeats and step_flops(self.generator, self.discriminator, batch_size) > ONEDNN_MOST_FLOPS
+            # XLA is slower where convolutions make images of three channels: by a tenth to a half.
+            is_slow |= generator.family != "dense" and self.architecture.image_shape[-1] == 3
         return steps >= least and not is_slow
 
     def _set_xla(self, on: bool) -> None:
