@@ -49,6 +49,7 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.quality.metrics import class_kl
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord, read_history
+from tuner_gan.search import callbacks
 from tuner_gan.search.tuner import GANTuner
 
 pytestmark = QUIET
@@ -600,16 +601,25 @@ class Counted(MeanQuality):
 
     modes = 10.0
     class_kl = math.log(10)
+    step = 0.0
+    """By which the score rises with each rung."""
+    scored = 0
 
     @property
     def metrics(self) -> tuple[str, ...]:
         return (*super().metrics, "modes", "class_kl")
 
     def score(self, generator: keras.Model) -> dict[str, float]:
-        return super().score(generator) | {"modes": self.modes, "class_kl": self.class_kl}
+        self.scored += 1
+        fcd = 2.0 + self.step * self.scored
+        return super().score(generator) | {"fcd": fcd, "modes": self.modes, "class_kl": self.class_kl}
 
 
-def test_one_class_only_at_three_rungs_is_a_collapse(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 4), (3, 5)])
+def test_one_class_only_at_three_rungs_is_a_collapse(
+    steps: int, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "ONE_CLASS_STEPS", steps)  # of one epoch each
     quality = Counted(blobs())
 
     def collapse(gan: GAN) -> None:
@@ -637,12 +647,37 @@ def test_one_class_only_at_three_rungs_is_a_collapse(tmp_path: Path) -> None:
     )
     failed = tuner.results().trial("1")
     assert (failed.status, failed.flags) == ("FAILED", ("collapsed",))
-    assert failed.message == "the generator makes images of one class only (after epoch 4)"
-    assert len(read_history(failed)) == 3
+    assert failed.message == f"the generator makes images of one class only (after epoch {epochs})"
+    assert len(read_history(failed)) == epochs - 1
     assert [tuner.results().trial(trial_id).status for trial_id in "02"] == ["COMPLETED"] * 2
 
 
-def test_one_class_only_is_no_collapse_where_nearly_all_real_images_are_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [0.0, 0.1])
+def test_one_class_only_is_a_collapse_while_the_score_does_not_get_better(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "ONE_CLASS_STEPS", 1)
+    quality = Counted(blobs())
+    quality.modes, quality.step = 1.0, step
+    with pytest.raises(SearchError, match=r"the generator makes images of one class only \(after epoch 3\)"):
+        run_search(tmp_path, quality=quality, **(SEARCH | {"max_trials": 1, "epochs": 6}))
+
+
+@pytest.mark.parametrize(("steps", "step"), [(1, -0.1), (1000, 0.1)], ids=["better", "first steps"])
+def test_one_class_only_is_no_collapse_while_there_is_hope(
+    steps: int, step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "ONE_CLASS_STEPS", steps)
+    quality = Counted(blobs())
+    quality.modes, quality.step = 1.0, step
+    (record,) = run_search(tmp_path, quality=quality, **(SEARCH | {"max_trials": 1, "epochs": 6})).results().records
+    assert (record.status, len(read_history(record))) == ("COMPLETED", 6)
+
+
+def test_one_class_only_is_no_collapse_where_nearly_all_real_images_are_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "ONE_CLASS_STEPS", 1)
     quality = Counted(blobs())
     quality.modes = 1.0
     quality.class_kl = class_kl(np.zeros(500, int), np.array([100.5, 1.5]))

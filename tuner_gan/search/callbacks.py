@@ -36,7 +36,9 @@ EVEN = 30
 
 
 ONE_CLASS_RUNGS = 3
-"""Rungs in a row at which a training makes one class only before it is taken for hopeless."""
+"""Rungs in a row at which a training makes one class only before it is taken for hopeless,"""
+ONE_CLASS_STEPS = 1000
+"""and steps that it is given to begin with."""
 
 
 @functools.cache
@@ -257,7 +259,7 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
             {
                 "execution": self.execution,
                 "epoch": self.last_epoch,
-                "step": int(keras.ops.convert_to_numpy(self.model.steps)),  # under a strategy it is no number
+                "step": self._step(),
                 "seconds": round(self._seconds, 3),
                 **losses,
                 **{f"metric.{name}": metrics.get(name) for name in self._rung_metrics()},
@@ -273,6 +275,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         # Later executions write theirs at their end: until then, the trial's generator is that of a finished one.
         if self.execution == 0 and self.best_epoch == self.last_epoch:
             self._write_best()
+
+    def _step(self) -> int:
+        return int(keras.ops.convert_to_numpy(self.model.steps))  # under a strategy it is no number
 
     def _rung_metrics(self) -> tuple[str, ...]:
         of_labels = self.quality.label_metrics if self.model.architecture.classes else ()
@@ -294,17 +299,22 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return metrics
 
     def _check_classes(self, metrics: Mapping[str, float]) -> None:
-        """Ends a training that has made one class only at three rungs: in its first tenth many do, and recover.
+        """Ends a training that makes one class only, rung after rung, and does not get better.
 
-        Where nearly all real images are of one class, a good generator makes that one only. What is not out of balance
-        enough for the flag of a finished trial is no ground for ending one.
+        In the first steps many do that end well, and the longer, the lower their learning rates. Where nearly all real
+        images are of one class, a good generator makes that one only: what is not out of balance enough for the flag of
+        a finished trial is no ground for ending one.
         """
-        begun = math.ceil(self.epochs / SCORINGS)
-        rungs = [row for row in self.rows if row["execution"] == self.execution and row["epoch"] >= begun]
-        known = [row["metric.modes"] for row in rungs if row.get("metric.modes") is not None]
-        modes = [*known, metrics.get("modes") if self.last_epoch >= begun else None][-ONE_CLASS_RUNGS:]
-        is_one_class = modes == [1] * ONE_CLASS_RUNGS and metrics["class_kl"] > CLASS_KL
-        if is_one_class and self.last_epoch < self.epochs:
+        if self._step() < ONE_CLASS_STEPS or self.last_epoch == self.epochs or metrics.get("class_kl", 0.0) <= CLASS_KL:
+            return
+        modes, score = "metric.modes", f"metric.{self.quality.objective}"
+        rungs = [
+            row for row in self.rows if row["execution"] == self.execution and (row["step"] or 0) >= ONE_CLASS_STEPS
+        ]
+        known = [(row[modes], row[score]) for row in rungs if row.get(modes) is not None]
+        latest = [*known, (metrics.get("modes"), metrics[self.quality.objective])][-ONE_CLASS_RUNGS:]
+        is_better = any(self.is_better(one, latest[0][1]) for _, one in latest)
+        if [count for count, _ in latest] == [1] * ONE_CLASS_RUNGS and not is_better:
             raise DegenerateError("the generator makes images of one class only", "collapsed")
 
     def evaluate_best(self, generator: keras.Model) -> None:
