@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_runs import Run, search_once
 
+from tuner_gan import threads
+
 if TYPE_CHECKING:
     from tuner_gan.gan.model import GAN
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a process for each core: with a thread for each core in each, they would wait for one another.
-    os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    os.environ |= threads.environment(1)
 
 
 def pytest_configure() -> None:

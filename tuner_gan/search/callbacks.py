@@ -308,11 +308,9 @@ class ExecutionCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if self._step() < ONE_CLASS_STEPS or self.last_epoch == self.epochs or metrics.get("class_kl", 0.0) <= CLASS_KL:
             return
         modes, score = "metric.modes", f"metric.{self.quality.objective}"
-        rungs = [
-            row for row in self.rows if row["execution"] == self.execution and (row["step"] or 0) >= ONE_CLASS_STEPS
-        ]
-        known = [(row[modes], row[score]) for row in rungs if row.get(modes) is not None]
-        latest = [*known, (metrics.get("modes"), metrics[self.quality.objective])][-ONE_CLASS_RUNGS:]
+        rows = [row for row in self.rows if row["execution"] == self.execution and row.get(modes) is not None]
+        rungs = [(row[modes], row[score]) for row in rows if (row["step"] or 0) >= ONE_CLASS_STEPS]
+        latest = [*rungs, (metrics.get("modes"), metrics[self.quality.objective])][-ONE_CLASS_RUNGS:]
         is_better = any(self.is_better(one, latest[0][1]) for _, one in latest)
         if [count for count, _ in latest] == [1] * ONE_CLASS_RUNGS and not is_better:
             raise DegenerateError("the generator makes images of one class only", "collapsed")

@@ -171,11 +171,11 @@ def rerun(
 
 def _changes(search: Mapping[str, Any], before: TrialRecord, after: TrialRecord) -> str:
     """What is known to differ between two trainings of a trial."""
-    versions = changed_versions(search.get("versions", {}))
-    if None in (before.threads, after.threads) or before.threads == after.threads:
-        return versions
-    threads = f"{after.threads} threads of TensorFlow, not {before.threads} (set {INSIDE_OPERATORS}={before.threads})"
-    return f"{versions}, {threads}" if versions else threads
+    changes = [changed_versions(search.get("versions", {}))]
+    then, now = before.threads, after.threads
+    if None not in (then, now) and now != then:
+        changes.append(f"{now} threads of TensorFlow, not {then} (set {INSIDE_OPERATORS}={then})")
+    return ", ".join(filter(None, changes))
 
 
 def _rows(record: TrialRecord) -> list[list[Row]]:
