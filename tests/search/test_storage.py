@@ -213,6 +213,16 @@ def test_a_trial_is_written_at_once_as_optuna_writes_it(tmp_path: Path, url: str
     assert statements[1] - statements[0] >= 2 * len(ranges)
 
 
+def test_a_study_of_its_own_is_made_without_waiting_for_the_disk(tmp_path: Path) -> None:
+    with contextlib.closing(open_storage(None, tmp_path).engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        # The tables are still in the log, which is written through at checkpoints only (1: NORMAL).
+        assert (tmp_path / files.STUDY).stat().st_size <= 4096 < (tmp_path / f"{files.STUDY}-wal").stat().st_size
+        assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert cursor.execute("PRAGMA synchronous").fetchone() == (1,)
+        assert cursor.execute("SELECT count(*) FROM studies").fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import filelock
 import optuna
@@ -57,6 +57,18 @@ _held: dict[Path, filelock.BaseFileLock] = {}
 """Locks of the trials that this process runs."""
 
 
+class _Connection(sqlite3.Connection):
+    """Writes its log through at checkpoints only, from the first table on: SQLite's own way waits for the disk at each.
+
+    A power cut may cost the last entries, never the file, and what they said is in the trials' records, too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
 class _Database(optuna.storages.RDBStorage):
     """Writes all hyperparameters of a new trial at once.
 
@@ -99,9 +111,9 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
             return _Database(_for_optuna(url))
         # Three slashes and an absolute path, which may hold what means something in a URL.
         address = sqlalchemy.URL.create("sqlite", database=str((folder / files.STUDY).absolute()))
-        storage = _Database(
+        return _Database(
             address.render_as_string(hide_password=False),
-            engine_kwargs={"connect_args": {"timeout": SECONDS_LOCKED}},
+            engine_kwargs={"connect_args": {"timeout": SECONDS_LOCKED, "factory": _Connection}},
         )
     except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
         raise ConfigError(
@@ -113,9 +125,6 @@ def open_storage(url: str | None, folder: Path) -> optuna.storages.RDBStorage:
             f"The study in {files.STUDY if url is None else SHARED} is of another version of Optuna "
             f"({str(error).rstrip('.')}): install that version, or do what Optuna says, then run the search again."
         ) from error
-    sqlalchemy.event.listen(storage.engine, "connect", _set_up)
-    storage.engine.dispose()  # the connections that were made before
-    return storage
 
 
 def _for_optuna(url: str) -> str:
@@ -230,13 +239,6 @@ def _remove_study(url: str, folder: Path) -> None:
         storage.engine.dispose()
 
 
-def _set_up(connection: sqlite3.Connection, _: object) -> None:
-    # The log is written through at checkpoints only: a power cut may cost the last entries, never the file, and what
-    # they said is in the trials' records, too.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
 def patiently(name: str, call: Callable[[], Result], seconds: float | None = None) -> Result:
     """Calls what uses a database, again and again while the database is away.
 
@@ -252,8 +254,7 @@ def patiently(name: str, call: Callable[[], Result], seconds: float | None = Non
     while True:
         try:
             return call()
-        # What SQLite says while a connection is set up comes as it is.
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError, sqlite3.Error) as error:
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
             reason = _innermost(error)
             if any(word in reason for word in DAMAGED):
                 raise StudyDamagedError(f"The study in {name} is damaged ({reason}).") from error
