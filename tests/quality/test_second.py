@@ -148,6 +148,16 @@ def test_what_it_still_costs(asked: tuple[Path, Scores], digits: DataSplits, mon
     assert alone.second_fit_s == 0.0
 
 
+def test_without_images_there_is_no_end_to_it(asked: tuple[Path, Scores], tmp_path: Path) -> None:
+    shutil.copytree(asked[0], tmp_path, dirs_exist_ok=True)
+    quality = QualityEvaluator.load(tmp_path)
+    assert (quality.second_fit_s, quality.cas_s) == (0.0, math.inf)
+    shutil.rmtree(tmp_path / files.CLASSIFIER_DIR / files.SECOND_DIR)
+    assert quality.second_fit_s == math.inf
+    with pytest.raises(QualityError, match="loaded without images"):
+        quality.evaluate(generator_model(), second=True)
+
+
 def test_beside_features_of_the_users_own_it_costs_a_training(digits: DataSplits) -> None:
     quality = QualityEvaluator.fit(digits, seed=SEED, features=extractor_model())
     assert quality.second_fit_s > 1.0  # making the extractor took next to nothing

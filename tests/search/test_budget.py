@@ -71,10 +71,21 @@ def test_no_more_epochs_are_kept_than_finalists_have(of_finalists: int, of_trial
 
 
 def test_a_trial_begins_with_half_of_its_time_at_least(tmp_path: Path, clock: list[float]) -> None:
-    budget = Budget(tmp_path, max_time=100.0, max_trial_time=40.0)
-    clock[0] += 79.0
+    budget = Budget(tmp_path, max_time=400.0, max_trial_time=40.0)
+    clock[0] += 379.0
     assert budget.may_begin()
     clock[0] += 1.0
+    assert not budget.may_begin()
+
+
+def test_a_limit_for_trials_beyond_the_search_s_own_time_keeps_none_from_beginning(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    budget = Budget(tmp_path, max_time=64.0, max_trial_time=1000.0, finalist_epochs=9)
+    assert budget.may_begin()
+    clock[0] += 27.9
+    assert budget.may_begin()
+    clock[0] += 0.1  # four seconds before the half that is kept for finalists
     assert not budget.may_begin()
 
 

@@ -328,7 +328,7 @@ def test_an_unfinished_finalist_lets_no_trial_begin(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path)
     tuner.oracle.create_trial("somebody who is killed")
     tuner.oracle.release()
-    tuner._budget = Budget(tuner.folder, max_time=100, max_trial_time=1000.0)
+    tuner._budget = Budget(tuner.folder, max_time=100, max_trial_time=1000.0, spent=95.0)
     for trial, begins in (("final_0", False), ("0", True)):
         folder = files.trial_dir(tuner.folder, trial)
         folder.mkdir(exist_ok=True)
@@ -603,6 +603,8 @@ def test_finalists_share_the_time_that_is_left(count: int, left: float | None, l
         (Timed(fit_s=5.0), None, True, True, 9.5),
         (Timed(cas_s=0.5), 60.0, True, True, 6.0),
         (Timed(cas_s=0.6), 60.0, True, False, 4.5),
+        (Timed(cas_s=math.inf), None, True, False, 4.5),  # without images
+        (Timed(fit_s=math.inf, cas_s=math.inf), None, False, False, 0.0),
     ],
 )
 def test_questions_take_a_tenth_of_the_time_at_most(

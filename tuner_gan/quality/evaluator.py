@@ -475,7 +475,10 @@ class QualityEvaluator:
 
     @property
     def second_fit_s(self) -> float:
-        """Seconds that the first second opinion will take beyond its scores, about; 0 when its classifier is there."""
+        """Seconds that the first second opinion will take beyond its scores, about; 0 when its classifier is there.
+
+        Infinite when it is not, and this evaluator was loaded without images to train it.
+        """
         there = self._second is not None or (
             self._folder is not None and (self._folder / files.SECOND_DIR / files.CARD).exists()
         )
@@ -483,7 +486,9 @@ class QualityEvaluator:
 
     @property
     def cas_s(self) -> float:
-        """Seconds that `cas` takes, about: the training of a classifier."""
+        """Seconds that `cas` takes, about: the training of a classifier; infinite without images to judge it by."""
+        if self._data is None:
+            return math.inf
         return float(self.card["fit_s"]) if isinstance(self.classifier, ReferenceClassifier) else USUAL_FIT_S
 
     def save(self, directory: str | Path) -> None:

@@ -11,6 +11,8 @@ from tuner_gan.search.finalists import WORTH_STARTING
 
 FINALISTS_SHARE = 0.5
 """Share of a search's time, and of its epochs, that is kept for its finalists, at most."""
+LEAST_SHARE = 1 / 16
+"""Share of a search's time that is enough to begin a trial in, however long a trial may take."""
 
 
 class Budget:
@@ -70,8 +72,12 @@ class Budget:
 
     def may_begin(self) -> bool:
         """Tells whether there are epochs, and enough time, for another trial."""
-        least = WORTH_STARTING * (self.max_trial_time or 0.0)
-        has_time = self.stop_at is None or time.monotonic() + least < self.stop_at
+        has_time = True
+        if self.stop_at is not None and self.deadline is not None:
+            # A limit for trials that is long beside the search's own says little about how long one takes.
+            whole = LEAST_SHARE * (self.deadline - self.started)
+            least = min(whole, WORTH_STARTING * (self.max_trial_time or 0.0))
+            has_time = time.monotonic() + least < self.stop_at
         return has_time and self.epochs_left() != 0
 
     def epochs_left(self) -> int | None:

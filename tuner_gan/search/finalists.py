@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 import statistics
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +149,8 @@ class FinalRound:
         return max(0.0, left) / min(self._row(trials), trainings)
 
     def questions(self, count: int) -> Questions:
-        """What so many finalists are asked: as much as a tenth of the search's time allows."""
-        most = math.inf if self.max_time is None else QUESTIONS_SHARE * self.max_time
+        """What so many finalists are asked: as much as a tenth of the search's time allows, and can be answered."""
+        most = sys.float_info.max if self.max_time is None else QUESTIONS_SHARE * self.max_time
         seconds = self.quality.second_fit_s + count * SECONDS_A_FINALIST
         if count == 0 or seconds > most:
             return Questions(frozenset(), 0.0)

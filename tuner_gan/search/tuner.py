@@ -111,7 +111,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         baselines: `"all"` to run the two corrected tutorials first, `"none"` not to.
         finalists: best trials that are trained again at the end of the search, from seeds that had no part in the
             choice and for all epochs, and are ranked before all others by their mean; 0 for none. A second classifier
-            of another seed is asked about their generators, for the metrics `second_*` and the flag `adversarial`.
+            of another seed is asked about their generators, for the metrics `second_*` and the flag `adversarial`,
+            unless it is still to be trained, and `quality` was loaded without images.
         finalist_seeds: trainings of each finalist.
         directory: folder of projects.
         project_name: folder of this search in it.
