@@ -57,6 +57,8 @@ parser.add_argument("-n", type=int, default=64, help="how many images (default: 
 parser.add_argument("--seed", type=int, help="integer from 0 that fixes the images")
 parser.add_argument("-o", "--output", default="images.npz", help="where to write them (default: images.npz)")
 {option}options = parser.parse_args()
+if options.n < 1 or not options.output.endswith(".npz"):
+    parser.error(f"expected 1 image or more and a file that ends in .npz, but got {{options.n}} and {{options.output}}")
 
 generator = keras.saving.load_model(Path(__file__).with_name("{files.GENERATOR}"), compile=False)
 latents = np.random.default_rng(options.seed).standard_normal((options.n, {_size(classes)}), dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -134,7 +135,9 @@ def test_export_in_every_format(project: Path, capsys: Capture) -> None:
     assert not left & {"generator_saved_model", "generator.tflite", "generator.onnx", "discriminator.keras"}
 
 
-def test_the_program_beside_a_generator_makes_images_without_tuner_gan(project: Path, capsys: Capture) -> None:
+def test_the_program_beside_a_generator_makes_images_without_tuner_gan(
+    project: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert call(capsys, "export", str(project), "-o", "out").code == 0
     code = "import sys, runpy; sys.modules['tuner_gan'] = None; runpy.run_path('generate.py')"
     command = [sys.executable, "-c", code, "-n", "5", "--seed", "0"]
@@ -145,6 +148,12 @@ def test_the_program_beside_a_generator_makes_images_without_tuner_gan(project: 
     assert call(capsys, "generate", "out/generator.keras", "-n", "5", "--seed", "0", "-o", "own.npz").code == 0
     with np.load("own.npz") as archive:
         np.testing.assert_array_equal(images, archive["images"])
+    for option, value in (("-o", "images.png"), ("-n", "0")):
+        monkeypatch.setattr(sys, "argv", ["generate.py", option, value])
+        with pytest.raises(SystemExit):
+            runpy.run_path("out/generate.py")
+        assert "error: expected 1 image or more and a file that ends in .npz, but got " in capsys.readouterr().err
+    assert not list(Path().glob("images*"))
 
 
 def test_what_cannot_be_exported_is_told_before_anything_is_written(project: Path, capsys: Capture) -> None:

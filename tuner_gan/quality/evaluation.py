@@ -91,7 +91,8 @@ def evaluate(
     Args:
         source: a generator, float32 `[B, latent_dim]` to `[B, H, W, C]` in [-1, 1], or images, of which 10,000 at most
             are compared pair by pair. A generator that is conditional on the classes of the data, and images labelled
-            with them, get the scores of labels and `cas`, too. RGB images without a colour, as which much software
+            with their names, or with their numbers 0..K-1 in the order of `class_names`, get the scores of labels and
+            `cas`, too. RGB images without a colour, as which much software
             writes grey ones, are grey ones for grey data.
         data: real images. The classifier learns from `train`, in which copies are looked for; the images are compared
             with `reference`; `holdout` gives the floors.
@@ -103,7 +104,8 @@ def evaluate(
         QualityError: images of another shape than the data, or fewer than 30.
 
     Warns:
-        UserWarning: the generator's images seem to be in another range than [-1, 1].
+        UserWarning: the generator's images seem to be in another range than [-1, 1]; or the images are labelled with
+            other classes than the data.
     """
     if data.image_shape[2] == 1:
         source = _without_colour(source) if isinstance(source, ImageDataset) else source
@@ -118,8 +120,8 @@ def evaluate(
     quality = QualityEvaluator.fit(data, seed=seed, features=features, samples=samples)
     name = data.name if against is None else against.name
     count = len(source) if isinstance(source, ImageDataset) else quality.samples
+    source = _with_classes(source, data.train.class_names) if isinstance(source, ImageDataset) else source
     is_labelled = isinstance(source, ImageDataset) and source.labels is not None
-    is_labelled = is_labelled and source.class_names == data.train.class_names
     try:
         if isinstance(source, ImageDataset):
             shuffled = _shuffled(source, [seed, 1])
@@ -135,6 +137,25 @@ def evaluate(
     elif not isinstance(source, ImageDataset) and class_count(source):
         scores[CAS] = quality.cas(source)
     return Evaluation(count, name, scores, quality.floor, quality.flags(scores, count), None, quality)
+
+
+def _with_classes(source: ImageDataset, classes: tuple[str, ...]) -> ImageDataset:
+    """Images labelled with these classes, or with their numbers, as those of generators are; others without labels."""
+    if source.labels is None or not classes:
+        return dataclasses.replace(source, labels=None, class_names=())
+    if source.class_names in (classes, tuple(str(number) for number in range(len(classes)))):
+        return dataclasses.replace(source, class_names=classes)
+    warnings.warn(
+        f"The labels of {source.name} are not those of the real images, so there are no scores of labels: expected "
+        f"{_some(classes)} or 0..{len(classes) - 1}, but got {_some(source.class_names)}.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return dataclasses.replace(source, labels=None, class_names=())
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
 
 
 def _check_range(generator: keras.Model, real: npt.NDArray[np.uint8]) -> None:
