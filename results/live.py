@@ -100,11 +100,12 @@ class LiveView:
 
     def _tell(self, project: Project) -> None:
         self._tell_ended(project, [trial for trial in project.trials if trial.origin != FINALIST])
-        if project.finalists not in ([], self._finalists):
+        finalists = [trial for trial in project.trials if trial.origin == FINALIST]
+        if finalists and project.finalists not in ([], self._finalists):  # chosen, and there is time for them
             listed = ", ".join(project.finalists)
             self._console.print(f"finalists, trained again: {listed}", markup=False, highlight=False, soft_wrap=True)
-        self._finalists = project.finalists
-        self._tell_ended(project, [trial for trial in project.trials if trial.origin == FINALIST])
+            self._finalists = project.finalists
+        self._tell_ended(project, finalists)
 
     def _tell_ended(self, project: Project, trials: list[TrialRecord]) -> None:
         for trial in trials:

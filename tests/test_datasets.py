@@ -308,10 +308,13 @@ def test_grey_modes_stay_grey(tmp_path: Path) -> None:
     Image.new("1", (10, 8), 1).save(tmp_path / "b1.png")
     Image.new("LA", (10, 8), (50, 255)).save(tmp_path / "c_opaque.png")
     Image.new("LA", (10, 8), (50, 0)).save(tmp_path / "d_transparent.png")
+    deep = np.full((8, 10), 257 * 77, np.uint16)
+    deep[0] = 1000
+    Image.fromarray(deep).save(tmp_path / "e16_transparent.png", transparency=257 * 77)
     data = datasets.load(tmp_path)
     assert data.image_shape == (8, 10, 1)
-    assert [int(image.min()) for image in data.images[50:]] == [77, 255, 50, 255]
-    assert [int(image.max()) for image in data.images[50:]] == [77, 255, 50, 255]
+    assert [int(image.min()) for image in data.images[50:]] == [77, 255, 50, 255, 4]
+    assert [int(image.max()) for image in data.images[50:]] == [77, 255, 50, 255, 255]
 
 
 def test_one_coloured_file_makes_all_rgb(tmp_path: Path) -> None:
@@ -766,6 +769,8 @@ def test_refused_test_sets(arrays: dict[str, Any], message: str, tmp_path: Path)
         (["owl", "ant"] * 25, ("ant", "owl")),
         (np.array(["owl", "ant"] * 25, dtype=object), ("ant", "owl")),
         (np.array([b"owl", b"ant"] * 25), ("ant", "owl")),
+        (np.array(["owl", "ant"] * 25, np.dtypes.StringDType()), ("ant", "owl")),
+        (np.array([7, np.int8(3)] * 25, dtype=object), ("3", "7")),
     ],
 )
 def test_labels_are_numbered_from_zero(labels: Any, class_names: tuple[str, ...]) -> None:
@@ -775,6 +780,13 @@ def test_labels_are_numbered_from_zero(labels: Any, class_names: tuple[str, ...]
     np.testing.assert_array_equal(data.labels, [1, 0] * 25)
     assert data.class_names == class_names
     assert data.num_classes == 2
+
+
+def test_labels_of_two_kinds_of_integers_are_integers(tmp_path: Path) -> None:
+    images, labels = random_images(50), [7, 3] * 25
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=images, y_train=np.array(labels, np.uint64), x_test=images, y_test=np.array(labels))
+    assert datasets.load(path).class_names == ("3", "7")
 
 
 @pytest.mark.parametrize(

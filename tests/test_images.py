@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tuner_gan.errors import QualityError
-from tuner_gan.images import GREY, draw_latents, generate_images, sample_images, save_grid, to_images
+from tuner_gan.images import GREY, draw_latents, generate_images, pick_images, sample_images, save_grid, to_images
 
 Array = npt.NDArray[Any]
 
@@ -112,6 +112,12 @@ def test_samples_of_a_conditional_generator_have_a_row_for_each_class(classes: i
     np.testing.assert_array_equal(images[:, 7, 7, 0], np.repeat(10 * np.arange(rows), 8))
     first = to_images(np.tanh(draw_latents(8 * rows, 1, seed=0)))
     np.testing.assert_allclose(images[:, 0, 0, 0].astype(int), first[:, 0], atol=1)
+
+
+def test_real_images_have_a_row_for_each_class_too() -> None:
+    images = np.arange(1, 11, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    rows = pick_images(images, np.array([0, 3, 3, 0, 0, 0, 0, 0, 0, 0]))[:, 0, 0, 0].reshape(4, 8)
+    np.testing.assert_array_equal(rows, [[1, 4, 5, 6, 7, 8, 9, 10], [0] * 8, [0] * 8, [2, 3] * 4])
 
 
 def test_samples_of_any_other_generator_are_64() -> None:

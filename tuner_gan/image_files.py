@@ -253,8 +253,11 @@ def _pixels(path: Path, channels: int, image_size: tuple[int, int] | None) -> Im
     with _open(path) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP_GREY:
-            # Pillow would clip 16 bits to 255 instead of scaling them.
-            image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
+            # Pillow would clip 16 bits to 255 instead of scaling them, and forget which grey is transparent.
+            levels = np.asarray(image, np.float64)
+            grey = np.rint(levels / 257).clip(0, 255).astype(np.uint8)
+            grey[levels == opened.info.get("transparency")] = 255
+            image = Image.fromarray(grey)
         elif image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -73,15 +73,17 @@ def _as_vector(values: npt.ArrayLike, count: int, what: str) -> Array:
     if len(labels) != count:
         raise DatasetError(f"Expected one label an image, got {len(labels):,} {what} for {count:,} images.")
     kind = labels.dtype.kind
-    if kind == "O" and all(isinstance(label, str) for label in labels):
-        return labels.astype(str)
+    if kind == "T" or (kind == "O" and all(isinstance(label, str) for label in labels)):
+        return np.array(labels.tolist(), str)
+    if kind == "O" and all(isinstance(label, int | np.integer) for label in labels):
+        return labels.astype(np.int64)
     if kind == "S":
         return np.char.decode(labels, "utf-8", "replace")
     if kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
         return labels.astype(np.int64)
-    if kind == "b":
+    if kind in "bui":
         return labels.astype(np.int64)
-    if kind in "uiU":
+    if kind == "U":
         return labels
     raise DatasetError(
         f"The {what} must be whole numbers or class names, got dtype {labels.dtype}"

@@ -225,9 +225,11 @@ def pick_images(
         labels: integers `[N]` from 0, where each row of the grid is to show a class; None otherwise.
 
     Returns:
-        The first 64; with labels the first 8 of each of the first 16 classes, whose rows repeat where they have fewer.
+        The first 64; with labels the first 8 of each of the first 16 classes, whose rows repeat where they have fewer,
+        and are black where they have none.
     """
     if labels is None:
         return images[:SAMPLES]
-    rows = [np.flatnonzero(labels == label) for label in range(min(int(labels.max()) + 1, SAMPLED_CLASSES))]
-    return np.concatenate([images[np.resize(row, SAMPLES_COLUMNS)] for row in rows if len(row)])
+    classes = range(min(int(labels.max()) + 1, SAMPLED_CLASSES))
+    rows = [images[np.flatnonzero(labels == label)[:SAMPLES_COLUMNS]] for label in classes]
+    return np.concatenate([np.resize(row, (SAMPLES_COLUMNS, *images.shape[1:])) for row in rows])

@@ -124,6 +124,9 @@ def test_the_finalists_are_told_after_the_trials_and_before_their_own_lines(tmp_
     with view(project, console):
         add_trial(project, record_json("0001"))
         files.write_json(project / files.SEARCH, search_json(finalists=["0001", "0000"]))
+        wait_until(lambda: "trial 0001" in text(console))
+        time.sleep(0.1)
+        assert "finalists" not in text(console)  # nobody knows yet whether there is time for one
         add_trial(project, record_json("final_0001", origin="finalist", score_std=0.0125, duration_s=90.0))
     assert text(console).splitlines() == [
         "trial 0001 (search): fcd 0.11, COMPLETED after 31 s",

@@ -396,8 +396,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             spent: seconds of `max_time` that went before this call, such as on training the classifier; for a worker
                 those of earlier runs in the same folder, too.
             closing: seconds of `max_time` that are kept for what follows this call, such as an export.
-            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`. One
-                that goes on after an interruption gets new copies, which have not seen its earlier epochs.
+            callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`, which
+                are the same from one rung to the next: the `patience` of an `EarlyStopping` on a score must be longer
+                than that, a third of the epochs for instance. One that goes on after an interruption gets new copies,
+                which have not seen its earlier epochs.
             verbose: 0, the default, for silence; 1 for KerasTuner's table of each trial's hyperparameters, its score
                 and the best one so far, with Keras's bar for each epoch; 2 for the same with one line an epoch instead
                 of bars, scores in it. `tuner-gan watch FOLDER` shows a silent search from a terminal.
