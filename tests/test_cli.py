@@ -626,6 +626,14 @@ def test_reading_a_project_loads_no_tensorflow(searched: Path, tmp_path: Path) -
     assert "pandas" in modules
 
 
+def test_what_keras_takes_along_is_left_out_until_somebody_needs_it(tmp_path: Path) -> None:
+    code = "import sys\nfrom tuner_gan.cli import main\nassert main(['spaces', 'dcgan']) == 0"
+    code += "\nassert not {'matplotlib', 'sklearn'} & set(sys.modules)\nimport sklearn.datasets"
+    modules = loaded_by(code, tmp_path)
+    assert {"keras", "keras_tuner", "sklearn"} <= modules
+    assert "matplotlib" not in modules
+
+
 def run_unread(*arguments: str, folder: Path) -> tuple[int, bytes]:
     """Runs Python with a standard output that nobody reads; returns its exit code, and what it says of that."""
     process = subprocess.Popen(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TABLE_FORMATS = ("table", "csv", "json", "markdown")
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
+LEFT_OUT = ("matplotlib", "sklearn")
+"""What Keras and KerasTuner import for pictures and wrappers of their own that no command uses."""
 NO_TRIALS = "There are no trials yet."
 STEER = "Steer it, here and in search: --set NAME=VALUE, --range NAME=LOW:HIGH or NAME=A,B, --default NAME=VALUE."
 WIDE = 140
@@ -863,10 +865,16 @@ def _load_tensorflow() -> None:
     # A third of the time of a command with nothing else to do goes to the garbage collector, which looks through the
     # 600,000 objects of these modules again and again as they load, and once more as the process ends.
     gc.disable()
+    # Another third goes to what the two take along where it is installed; an entry of None makes them do without.
+    left_out = [name for name in LEFT_OUT if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]
     try:
         os.dup2(nowhere, 2)
         import keras  # noqa: F401
+        import keras_tuner  # noqa: F401
     finally:
+        for name in left_out:
+            del sys.modules[name]
         gc.freeze()
         gc.enable()
         os.dup2(kept, 2)
