@@ -29,9 +29,7 @@ STATES = {COMPLETED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, RUNNING: Tr
 """What Optuna calls a status; all others are `FAIL`."""
 
 
-def to_study(
-    project: Project, trials: Sequence[TrialRecord] | None = None, *, curves: bool = True
-) -> optuna.study.Study:
+def to_study(project: Project) -> optuna.study.Study:
     """Makes a study in memory of the trials of a project, in the order of their ids.
 
     A hyperparameter has one distribution in all trials, wide enough for every condition under which the search space
@@ -40,16 +38,14 @@ def to_study(
 
     Args:
         project: as `results.records.read_project` gives it.
-        trials: those that the study has; None for all of them.
-        curves: whether scores at rungs are read from history.csv as intermediate values, by epoch.
 
     Returns:
         The study. Each trial has the user attributes `trial_id`, `status` and `origin`, and where they are known
         `score_std`, `seed`, `generator_params`, `discriminator_params`, `ms_per_sample`, `flags` and `message`, and its
-        metrics as `metric.NAME`. The value of a PRUNED trial is its score.
+        metrics as `metric.NAME`. The value of a PRUNED trial is its score. Intermediate values are the scores at rungs,
+        by epoch.
     """
-    chosen = project.trials if trials is None else trials
-    distributions = find_distributions(project, chosen)
+    distributions = find_distributions(project, project.trials)
     study = optuna.create_study(
         study_name=str(project.search.get("name", project.folder.name)),
         direction="minimize" if project.direction == "min" else "maximize",
@@ -57,7 +53,7 @@ def to_study(
         sampler=optuna.samplers.RandomSampler(seed=0),
     )
     study.add_trials(
-        [_frozen(number, trial, distributions, project.objective, curves) for number, trial in enumerate(chosen)]
+        [_frozen(number, trial, distributions, project.objective) for number, trial in enumerate(project.trials)]
     )
     return study
 
@@ -131,7 +127,6 @@ def _frozen(
     trial: TrialRecord,
     distributions: Mapping[str, BaseDistribution],
     objective: str,
-    curves: bool,
 ) -> FrozenTrial:
     params = {name: value for name, value in trial.hyperparameters.items() if name in distributions}
     state = STATES.get(trial.status, TrialState.FAIL)
@@ -153,7 +148,7 @@ def _frozen(
         distributions={name: distributions[name] for name in params},
         user_attrs=_attributes(trial),
         system_attrs={},
-        intermediate_values=_curve(trial, objective) if curves else {},
+        intermediate_values=_curve(trial, objective),
     )
 
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def watch(folder: str | Path, console: Console) -> bool:
+def watch(folder: str | Path, console: Console, *, baselines: int) -> bool:
     """Shows a search until it ends: a live panel in a terminal, else a line for each trial that ends.
 
     Args:
         folder: of the search.
+        baselines: trials that a search runs before those of its space, where it runs any.
         console: where to show it; once it is quiet, as that of the command line is when nobody reads on, this ends.
 
     Returns:
@@ -33,7 +34,7 @@ def watch(folder: str | Path, console: Console) -> bool:
     project = read_project(folder)
     if not project.searching:
         return False
-    epochs, max_trials, stop_at = _plan(project)
+    epochs, max_trials, stop_at = _plan(project, baselines)
     if not console.is_terminal:  # where nothing is seen until a trial ends
         count = len(project.trials)
         line = f"watching {project.folder}: {count} trial{'' if count == 1 else 's'} so far"
@@ -44,18 +45,19 @@ def watch(folder: str | Path, console: Console) -> bool:
     return True
 
 
-def _plan(project: Project) -> tuple[int | None, int | None, float | None]:
+def _plan(project: Project, baselines: int) -> tuple[int | None, int | None, float | None]:
     """Epochs of a trial, trials, and `time.monotonic()` at the end of the search; None for what nothing limits."""
     config = find_part(project.search, "config")
-    baselines = len({trial.trial_id for trial in project.trials if trial.origin == "baseline"})
     max_trials = _number(config.get("max_trials"))
+    if max_trials is not None and config.get("baselines") == "all":
+        max_trials += baselines
     max_time, elapsed = config.get("max_time"), project.search.get("elapsed_s")
     stop_at = None
     if isinstance(max_time, int | float) and isinstance(elapsed, int | float):
         # What it noted last may be some seconds old.
         age = max(0.0, time.time() - (project.folder / files.SEARCH).stat().st_mtime)
         stop_at = time.monotonic() + max_time - elapsed - age
-    return _number(config.get("epochs")), None if max_trials is None else max_trials + baselines, stop_at
+    return _number(config.get("epochs")), max_trials, stop_at
 
 
 def _number(value: object) -> int | None:

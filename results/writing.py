@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def write_csv(results: SearchResults, directory: str | Path) -> list[Path]:
     """Writes each table as NAME.csv: UTF-8, `<NA>` is an empty cell, times are ISO 8601.
 
-    `pandas.read_csv(path, dtype=...)` with the dtypes of the table gives it back. classes.csv is of the best trial.
+    `pandas.read_csv(path, dtype=...)` with the dtypes of the table gives it back, but for times, which
+    `pandas.to_datetime` reads. classes.csv is of the best trial.
 
     Args:
         results: of a search.

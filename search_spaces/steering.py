@@ -13,9 +13,8 @@ from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.base import SearchSpace, declare, describe_conditions, identity
+from tuner_gan.search_spaces.base import SearchSpace, Value, declare, describe_conditions, identity
 
-Value = bool | int | float | str
 Rule = Callable[[Any], Any]
 """Makes another declaration of one; raises ConfigError where it cannot."""
 

@@ -251,6 +251,7 @@ def test_in_a_process_of_its_own(tmp_path: Path, fresh: ImageDataset) -> None:
         (("some.npz", *DATA, "--features", "no.keras"), "no.keras is no file: expected a feature extractor"),
         (("text.keras", *DATA), "text.keras cannot be loaded as a Keras model"),
         (("some.npz", *DATA, "-o", "text.keras/scores.json"), "text.keras cannot be written ("),
+        (("some.npz", *DATA, "-o", "scores.csv"), "evaluate writes a table or JSON, not scores.csv: let FILE end in"),
     ],
 )
 def test_what_cannot_be_evaluated(capsys: Capture, arguments: tuple[str, ...], words: str) -> None:

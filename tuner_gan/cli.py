@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuner_gan.search_spaces import SearchSpace
 
 TABLE_FORMATS = ("table", "csv", "json", "markdown")
+EVALUATION_FORMATS = ("table", "json")
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".md": "markdown"}
 LEFT_OUT = ("matplotlib", "sklearn")
 """What Keras and KerasTuner import for pictures and wrappers of their own that no command uses."""
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line; None for the process's own.
 
     Returns:
-        The exit code: 0; 2 for bad input; 3 when every trial failed, or one that was trained again has another score;
+        The exit code: 0; 2 for bad input; 3 when a search failed, or a trial that was trained again has another score;
         130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
@@ -148,10 +149,14 @@ def _add_search(commands: Any) -> None:
     )
     search.add_argument("--workers", type=int, metavar="N", help="processes that search together")
     search.add_argument("--max-trials", type=int, metavar="N", help="trials at most, baselines not counted")
-    search.add_argument("--max-time", metavar="T", help="time of the whole search: 90s, 5m, 1h30m (default: 5m)")
+    search.add_argument(
+        "--max-time",
+        metavar="T",
+        help="time of the whole search: 90s, 5m, 1h30m (default: 5m, unless trials or epochs are limited)",
+    )
     search.add_argument("--max-epochs", type=int, metavar="N", help="epochs of all trials together")
     search.add_argument("--max-trial-time", metavar="T", help="time of one training, its first step not counted")
-    search.add_argument("--max-params", type=int, metavar="N", help="skip trials with more parameters")
+    search.add_argument("--max-params", type=int, metavar="N", help="fail trials with more parameters")
     search.add_argument("--max-failures", type=int, metavar="N", help="end after so many failed trials in a row")
     search.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the images of a training (default: by time)"
@@ -219,7 +224,9 @@ def _add_export(commands: Any) -> None:
     export = commands.add_parser("export", help="write a trial's generator, model card and samples")
     export.add_argument("folder", metavar="FOLDER", help="of a search, such as runs/mnist5k-dcgan")
     export.add_argument("--trial", default="best", metavar="ID", help="of a trial (default: best)")
-    export.add_argument("-o", "--output", metavar="DIR", help="where to write (default: FOLDER/best)")
+    export.add_argument(
+        "-o", "--output", metavar="DIR", help="where to write (default: FOLDER/best, or FOLDER/export_ID with --trial)"
+    )
     export.add_argument(
         "--format",
         default="keras",
@@ -252,7 +259,7 @@ def _add_evaluate(commands: Any) -> None:
         "--features", metavar="F", help="compare features of a keras.applications network or of a .keras file"
     )
     evaluate.add_argument("--seed", type=int, default=0, metavar="S", help="integer from 0 (default: 0)")
-    evaluate.add_argument("--format", choices=("table", "json"), help="default: table, or by the suffix of FILE")
+    evaluate.add_argument("--format", choices=EVALUATION_FORMATS, help="default: table, or by the suffix of FILE")
     evaluate.add_argument("-o", "--output", metavar="FILE", help="write to a file")
     evaluate.set_defaults(run=_evaluate)
 
@@ -590,9 +597,10 @@ def _report(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from tuner_gan.results import load
     from tuner_gan.results.watching import watch
+    from tuner_gan.search_spaces.presets import PRESETS
 
     console = _console()
-    if not watch(options.folder, console):
+    if not watch(options.folder, console, baselines=len(PRESETS)):
         console.print(f"No search is running in {options.folder}.", markup=False, highlight=False, soft_wrap=True)
     _print_table(load(options.folder).trials(), console)
     return 0
@@ -636,6 +644,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     data = datasets.load(options.data, size).split(seed=options.seed)
     against = None if options.against is None else datasets.load_samples(options.against, size)
     output = None if options.output is None else Path(options.output)
+    kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
+    if kind not in EVALUATION_FORMATS:
+        raise ConfigError(f"evaluate writes a table or JSON, not {output}: let FILE end in .txt or .json.")
     if output is not None:
         files.check_output(output)  # else the scores, which take a while, would be lost
     _load_tensorflow()
@@ -644,7 +655,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     source = samples or load_generator(options.source)
     evaluation = evaluate(source, data, against=against, seed=options.seed, features=options.features)
-    kind = options.format or ("table" if output is None else BY_SUFFIX.get(output.suffix, "table"))
     if kind == "json":
         _write_text(json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n", output)
         return 0

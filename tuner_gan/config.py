@@ -22,12 +22,12 @@ from tuner_gan.quality.catalogue import OBJECTIVES
 from tuner_gan.search.names import ORACLES, PRUNERS, SAMPLERS
 
 DEFAULT_TIME = "5m"
-"""Time of a search that is given neither trials nor time."""
+"""Time of a search that is given neither trials, nor epochs of all of them, nor time."""
 TRIAL_SHARE = 1 / 16
 """Share of a search's time that one training may take: both tutorials, the recipes of the literature and a few more fit
 into the half of it that is not for finalists."""
 EPOCHS = 30
-"""Passes over the images in a search without a limit of time."""
+"""Passes over the images in a search without a limit of time, and the fewest in one with a limit."""
 STEPS = 15_000
 """Training steps, of 64 images, of a finalist where time allows; a trial takes as many as its share of the time allows.
 Of 3,000 digits the default recipe is at its best after 5,000 to 8,000 and then wanders, and the best epoch is

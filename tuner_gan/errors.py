@@ -7,7 +7,7 @@
     │   └── DegenerateError            a generator or a training that has no score to speak of
     ├── ProjectError (OSError)         a project folder that cannot be read, written or continued
     ├── SelectionError (LookupError)   a trial or a column that is not there
-    └── SearchError (RuntimeError)     a search that ended without one usable trial
+    └── SearchError (RuntimeError)     a search that failed: no usable trial, or too many failures
 
 Each carries one sentence: what was expected, what came, what to do. The command line prints that
 sentence and ends with `exit_code`.
@@ -57,7 +57,7 @@ class SelectionError(TunerGANError, LookupError):
 
 
 class SearchError(TunerGANError, RuntimeError):
-    """A search ended without one usable trial."""
+    """A search ended without one usable trial, or after too many failures, or a trial is not repeatable."""
 
     exit_code = 3
 

@@ -50,19 +50,20 @@ def watch_while_locked(project: Path, console: Console, seen: str) -> None:
         done.set()
 
     threading.Thread(target=end).start()
-    assert watch(project, console)
+    assert watch(project, console, baselines=2)
     thread.join()
 
 
-def test_a_terminal_shows_how_far_the_search_is(tmp_path: Path) -> None:
-    config = {"epochs": 10, "max_trials": 6, "max_time": 60.0}
+@pytest.mark.parametrize(("baselines", "trials"), [("all", 8), ("none", 6)])
+def test_a_terminal_shows_how_far_the_search_is(baselines: str, trials: int, tmp_path: Path) -> None:
+    config = {"epochs": 10, "max_trials": 6, "max_time": 60.0, "baselines": baselines}
     project = write_project(tmp_path / "demo", record_json("0000", score=0.5, duration_s=20.0), config=config)
     write_trial(project, running_json("0001"))
-    write_trial(project, record_json("tutorial", origin="baseline", score=0.9))
+    write_trial(project, record_json("0002", score=0.9))
     console = screen(terminal=True)
     watch_while_locked(project, console, "best fcd")
     shown = text(console)
-    assert "2/7 trials ended" in shown  # the baseline is one more than was asked for
+    assert f"2/{trials} trials ended" in shown  # the tutorials, which are still to come, are two more
     assert "best fcd 0.5 (trial 0000)" in shown
     assert "epoch 0/10" in shown
     # 60 s, of which 12.3 s were over when search.json was written.
@@ -87,10 +88,10 @@ def test_elsewhere_each_trial_that_ends_is_a_line(tmp_path: Path) -> None:
 
 def test_a_project_at_rest_is_not_waited_for(tmp_path: Path) -> None:
     console = screen(terminal=False)
-    assert not watch(write_project(tmp_path / "demo", record_json("0000"), config=None), console)
+    assert not watch(write_project(tmp_path / "demo", record_json("0000"), config=None), console, baselines=2)
     assert text(console) == ""
     with pytest.raises(ProjectError, match="does not exist"):
-        watch(tmp_path / "none", console)
+        watch(tmp_path / "none", console, baselines=2)
 
 
 def test_settings_that_are_no_numbers_limit_nothing(tmp_path: Path) -> None:
@@ -105,4 +106,4 @@ def test_it_ends_when_nobody_reads_on(tmp_path: Path) -> None:
     console = screen(terminal=False)
     console.quiet = True
     with files.search_lock(project):
-        assert watch(project, console)
+        assert watch(project, console, baselines=2)

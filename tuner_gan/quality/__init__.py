@@ -7,7 +7,7 @@
     classification_accuracy_score generated images with labels -> what a classifier learns from them
     metrics                       features and logits -> numbers
 
-The names load on first use, so that importing this package loads neither TensorFlow nor SciPy.
+The names load on first use, so that importing this package does not load TensorFlow.
 """
 
 from __future__ import annotations

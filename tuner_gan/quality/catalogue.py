@@ -63,7 +63,7 @@ SECOND: Final[dict[str, Metric]] = {
     "second_fcd": Metric("lower", "fcd by a second classifier of another seed"),
     "second_classifier_score": Metric("higher", "classifier score by a second classifier", needs_classes=True),
 }
-"""Measured for finalists only."""
+"""Measured in `tuner-gan evaluate`, and in a search for finalists only."""
 CAS: Final = "cas"
 EVERY: Final[dict[str, Metric]] = {
     **METRICS,
@@ -71,7 +71,7 @@ EVERY: Final[dict[str, Metric]] = {
     **SECOND,
     CAS: Metric("higher", "accuracy on real images of a classifier that learned from the generated ones"),
 }
-"""`cas` is there for generated images with labels only (arXiv:1905.10887); in a search, for finalists only."""
+"""`cas` is there for generated images with labels only (arXiv:1905.10887); in a search for finalists only."""
 
 OBJECTIVES: Final[dict[str, Literal["min", "max"]]] = {
     "fcd": "min",

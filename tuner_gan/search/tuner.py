@@ -530,7 +530,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "pruner": self.oracle.pruner if isinstance(self.oracle, OptunaOracle) else None,
             "enqueue": self._points or None,
             "executions_per_trial": self.executions_per_trial,
-            "baselines": self.baselines,
+            "baselines": "none" if self._is_shared() else self.baselines,  # of which a chief trains none
             "finalists": self.finalists,
             "finalist_seeds": self.finalist_seeds,
         }
