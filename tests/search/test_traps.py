@@ -404,6 +404,7 @@ def test_trap_10_chief_and_worker(tmp_path: Path) -> None:
             code, errors = finish(process)
             assert code == 0, errors
     results = load(tmp_path / "search")
+    assert results.config["config"]["baselines"] == "none"  # whatever was asked for
     trials = results.trials()
     sizes = trials.generator_params + trials.discriminator_params
     assert list(sizes > 1000) == list(trials.status == "FAILED")
