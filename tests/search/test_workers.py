@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 from cli_runs import call, copy_search, search_once
-from searches import QUIET, blobs, finish, make_tuner, run_search, started, until
+from searches import QUIET, MeanQuality, blobs, finish, make_tuner, run_search, started, until
 
 from tuner_gan import datasets, files
 from tuner_gan.config import SearchConfig
@@ -384,6 +385,35 @@ def test_a_worker_that_is_worn_out_ends_after_a_trial_and_the_next_goes_on(
     alone.search(blobs(), epochs=2)
     assert not alone.worn_out
     assert finished(alone.folder) == before
+
+
+class Interrupted(MeanQuality):
+    """Ctrl-C at the second opinion on a finalist."""
+
+    second_metrics = ("second_fcd",)
+
+    def evaluate(self, images: Any, labels: Any = None, *, second: bool = False) -> dict[str, float]:
+        if second:
+            raise KeyboardInterrupt
+        return super().evaluate(images, labels)
+
+
+@pytest.mark.parametrize("at", ["tutorial_dense", "final_0", "the second opinion"])
+def test_an_interrupted_worker_gives_up_what_it_runs_though_its_process_lives_on(at: str, tmp_path: Path) -> None:
+    class Stop(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if (tmp_path / "search" / f"trial_{at}").exists():
+                raise KeyboardInterrupt
+
+    settings: dict[str, Any] = {"baselines": "all" if at.startswith("tutorial") else "none", "max_trials": 1}
+    tuner = make_tuner(
+        tmp_path, worker="a", quality=Interrupted(blobs()), finalists=1, finalist_seeds=1, eager=True, **settings
+    )
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(blobs(), epochs=1, callbacks=[Stop()])
+    locks = list(files.trial_files(tuner.folder, files.LOCK))
+    assert [lock for lock in locks if files.is_locked(lock)] == []
+    assert locks
 
 
 @pytest.mark.parametrize(

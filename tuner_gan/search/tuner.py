@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -464,12 +464,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         self._write_elapsed()
                 self._guard.check()
             for record, names in finalists:
-                if self._take(record.trial_id):
+                with self._taking(record.trial_id) as taken:
+                    if not taken:
+                        continue
                     try:
                         write_record(record.folder, ask(self.quality, record, names))
                     except ProjectError as error:  # its generator is damaged
                         warnings.warn(f"{record.trial_id} has no second opinion: {error}", UserWarning, stacklevel=2)
-                    release_trial(self.folder, record.trial_id)
         records = self.results().records
         failed = [record for record in records if record.status == FAILED]
         # A trial that another worker runs, or takes up, may come to a score yet.
@@ -597,8 +598,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if not (self._budget.may_begin() or self._goes_on(name)):
                 continue  # the other one may go on
             self._check_wear()
-            if not self._take(name):
-                continue
             architecture = preset(name, self.hypermodel.image_shape, self.hypermodel.classes)
             training = architecture.training
             values = {
@@ -608,12 +607,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "beta1": training.beta1,
                 "batch_size": training.batch_size,
             }
-            if self._finished(name, values, (COMPLETED, FAILED)) is not None:
-                release_trial(self.folder, name)
-                continue
-            self._forget_finalists()
             # A baseline that fails is a row of the table like any other; the search goes on.
-            with contextlib.suppress(keras_tuner.errors.FailedTrialError):
+            with self._taking(name) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
+                if not taken or self._finished(name, values, (COMPLETED, FAILED)) is not None:
+                    continue
+                self._forget_finalists()
                 self._run(
                     TrialRecord(self._trial_folder(name), name, RUNNING, "baseline"),
                     functools.partial(dict, values),
@@ -624,11 +622,18 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     callbacks,
                     verbose,
                 )
-            release_trial(self.folder, name)
 
-    def _take(self, trial_id: str) -> bool:
-        """Tells whether this process is to run a trial that no oracle gave out: no other worker does."""
-        return self.worker is None or take_trial(self.folder, trial_id)
+    @contextlib.contextmanager
+    def _taking(self, trial_id: str) -> Iterator[bool]:
+        """Takes a trial that no oracle gave out, for as long as the block runs, however it ends.
+
+        Yields:
+            Whether this process is to run it, because no other worker does.
+        """
+        try:
+            yield self.worker is None or take_trial(self.folder, trial_id)
+        finally:
+            release_trial(self.folder, trial_id)
 
     def _wait_for_others(self) -> None:
         """Waits until no other worker runs a trial that may become a finalist, or the time is over."""
@@ -690,12 +695,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if is_spent and not self._goes_on(trial_id):
                 break
             build, fit = repeat(self.hypermodel, trial)
-            if not self._take(trial_id):
-                continue
-            if self._is_trained(final, trial):  # by another worker, meanwhile
-                release_trial(self.folder, trial_id)
-                continue
-            with contextlib.suppress(keras_tuner.errors.FailedTrialError):
+            with self._taking(trial_id) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
+                if not taken or self._is_trained(final, trial):  # by another worker, meanwhile
+                    continue
                 self._run(
                     TrialRecord(self._trial_folder(trial_id), trial_id, RUNNING, FINALIST),
                     functools.partial(dict, trial.hyperparameters),
@@ -708,7 +710,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     executions=self.finalist_seeds,
                     least_s=least,
                 )
-            release_trial(self.folder, trial_id)
             self._write_elapsed()
         records = [self._finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
         return [
