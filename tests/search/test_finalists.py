@@ -245,6 +245,28 @@ def test_more_seeds_later(tmp_path: Path) -> None:
     assert fewer == finalist
 
 
+@pytest.mark.parametrize(
+    ("limits", "epochs"),
+    # So far there are 2 epochs of the trial and 4 of the finalist.
+    [({}, 4), ({"max_time": 1000}, 2), ({"max_total_epochs": 13}, 2), ({"max_total_epochs": 14}, 4)],
+    ids=["no limit", "no time", "too few epochs", "enough epochs"],
+)
+def test_more_epochs_later(
+    limits: dict[str, Any], epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of fewer epochs is kept where what is left is not enough for one of more."""
+    arguments: dict[str, Any] = {"max_trials": 1, "finalists": 1, "finalist_seeds": 2, "eager": True}
+    ((first,), _) = split(run_search(tmp_path, **arguments))
+    monkeypatch.setattr(FinalRound, "training_s", lambda *_: 5000.0)
+    tuner = make_tuner(tmp_path, **arguments)
+    tuner.search(blobs(), epochs=4, **limits)
+    ((finalist,), _) = split(tuner)
+    assert [one.epochs for one in finalist.executions] == [epochs] * 2
+    assert (finalist == first) == (epochs == 2)
+    ((fewer,), _) = split(run_search(tmp_path, **arguments))
+    assert fewer == finalist
+
+
 class Counted(EagerHyperModel):
     """Raises in the n-th `fit` of all."""
 

@@ -731,11 +731,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return trials
 
     def _is_trained(self, final: FinalRound, trial: TrialRecord) -> bool:
-        """Tells whether a trial has been trained again; with more seeds and time than then, it is trained anew."""
+        """Tells whether a trial has been trained again; with more epochs or seeds, and time, it is trained anew."""
         record = self._finished(finalist_id(trial), trial.hyperparameters, (COMPLETED, FAILED))
         if record is None:
             return False
-        enough = record.status == FAILED or len(record.executions) >= self.finalist_seeds
+        if (record.planned_epochs or sys.maxsize) < final.epochs:  # an earlier version does not note them
+            # All it has is lost then, so it is kept where the new one would be cut.
+            left = self._budget.epochs_left()
+            enough = left is not None and left < self.finalist_seeds * final.epochs
+        else:
+            enough = record.status == FAILED or len(record.executions) >= self.finalist_seeds
         return enough or not final.fits([trial], 1, until(self._budget.deadline))
 
     def _forget_finalists(self) -> None:
