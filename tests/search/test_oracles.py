@@ -10,7 +10,8 @@ import keras_tuner
 import pytest
 from searches import QUIET, SHAPE, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
-from tuner_gan.errors import ConfigError, SearchError
+from tuner_gan import files
+from tuner_gan.errors import ConfigError, ProjectError, SearchError
 from tuner_gan.results.tables import COLUMNS
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.names import ORACLES
@@ -166,6 +167,28 @@ def test_a_grid_that_is_cut_is_covered_once(tmp_path: Path) -> None:
     points = [tuple(sorted(record.hyperparameters.items())) for record in tuner.results().records]
     # One layer of 4 or 5, or two of them.
     assert len(points) == len(set(points)) == 2 + 2 * 2
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("state", [files.TUNER, "oracle.json"])
+def test_hyperband_goes_on_with_the_same_epochs_only(own: bool, state: str, tmp_path: Path) -> None:
+    """KerasTuner's own would take those of its state, whatever it is asked for."""
+
+    def tuner(max_epochs: int) -> GANTuner:
+        mine = keras_tuner.oracles.HyperbandOracle(FCD, max_epochs=max_epochs)
+        return make_tuner(tmp_path, oracle=mine if own else "hyperband", max_epochs=max_epochs)
+
+    first = tuner(3)
+    first.save()
+    first.oracle.save()
+    for path in tmp_path.glob("search/*.json"):
+        if path.name not in (files.SEARCH, state):
+            path.unlink()
+    tuner(3)
+    for other in (2, 9):
+        message = f"longest trials have 3 epochs, not {other}: go on with max_epochs=3 .--epochs 3., choose another"
+        with pytest.raises(ProjectError, match=message):
+            tuner(other)
 
 
 @pytest.mark.parametrize("name", ["bayesian", "grid"])

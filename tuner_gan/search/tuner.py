@@ -98,7 +98,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             (`"bayesian"`, `"hyperband"`, `"grid"`), or any `keras_tuner.Oracle` whose objective is
             `quality.objective` (or none).
         max_trials: trials of the oracle at most, baselines not counted; for an oracle given by name only.
-        max_epochs: epochs of the longest trial, for `oracle="hyperband"` only.
+        max_epochs: epochs of the longest trial, for `oracle="hyperband"` only; a search goes on with the same.
         pruner: what ends hopeless trials of Optuna's samplers at a rung: `"halving"`, `"hyperband"`, `"median"`,
             `"wilcoxon"` (over executions) or `"none"`.
         storage: URL of the database of Optuna's samplers, for machines that share a search; None for a file in the
@@ -338,7 +338,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Goes on from the state on disk, if any; falls back to KerasTuner's own files when ours is damaged.
 
         Raises:
-            ProjectError: both are damaged.
+            ProjectError: both are damaged, or the state is that of a Hyperband with other epochs.
         """
         if isinstance(self.oracle, OptunaOracle):
             if not self._is_worker():
@@ -348,6 +348,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         path = self.folder / files.TUNER
         if self._is_worker() or not (path.exists() or (self.folder / ORACLE).exists()):
             return
+        max_epochs = getattr(self.oracle, "max_epochs", None)
         try:
             self.set_state(json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -359,6 +360,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     f"{path} and KerasTuner's own state beside it are damaged, so the search cannot go on "
                     f"(results can still be read): {CONTINUED}."
                 ) from error
+        stored = getattr(self.oracle, "max_epochs", None)
+        if stored != max_epochs:  # KerasTuner would go on with those of the state
+            raise ProjectError(
+                f"{self.folder} holds a search in which Hyperband's longest trials have {stored} epochs, not "
+                f"{max_epochs}: go on with max_epochs={stored} (--epochs {stored}), {CONTINUED}."
+            )
 
     # Search.
 
