@@ -384,6 +384,23 @@ def test_a_trial_that_a_worker_begins_lets_the_choice_of_another_be_made_anew(
     assert files.FINALISTS not in files.read_json(path)
 
 
+def test_a_worker_takes_over_the_choice_of_another(tmp_path: Path) -> None:
+    """Finalists that are trained meanwhile leave other time than there was, and so another choice."""
+    tuner = make_tuner(tmp_path, oracle="tpe", worker="b", finalists=1, finalist_seeds=1, eager=True)
+    wait = tuner._wait_for_others
+
+    def chosen_meanwhile() -> None:
+        wait()
+        worse = tuner.results().records[-1].trial_id
+        path = tuner.folder / files.SEARCH
+        files.write_json(path, {**files.read_json(path), files.FINALISTS: [worse]})
+
+    tuner._wait_for_others = chosen_meanwhile  # type: ignore[method-assign]
+    tuner.search(blobs(), epochs=1)
+    (finalist,), trials = split(tuner)
+    assert tuner.results().config["finalists"] == [trials[-1].trial_id] == [finalist.repeats]
+
+
 def test_a_choice_that_cannot_be_kept_is_made_anew(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"max_trials": 1, "finalists": 1, "finalist_seeds": 1, "epochs": 1, "eager": True}
     tuner = run_search(tmp_path, **arguments)

@@ -288,12 +288,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """What one worker at a time may do."""
         return contextlib.nullcontext() if self.worker is None else self._setup_lock
 
+    def _look_at_search(self) -> dict[str, Any]:
+        """search.json as it is now: other workers may have changed it."""
+        if self.worker is not None:
+            self._search = read_search(self.folder / files.SEARCH)
+        return self._search
+
     def _write_search(self, change: Callable[[dict[str, Any]], object]) -> None:
-        """Changes search.json, which other workers may have changed."""
+        """Changes search.json."""
         with self._setup():
-            if self.worker is not None:
-                self._search = read_search(self.folder / files.SEARCH)
-            change(self._search)
+            change(self._look_at_search())
             files.write_json(self.folder / files.SEARCH, self._search, copied=True)
 
     def _populate_initial_space(self) -> None:
@@ -726,10 +730,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         ]
 
     def _choose_finalists(self, final: FinalRound) -> list[TrialRecord]:
-        """Chooses them once: what goes on after an interruption goes on with the same."""
+        """Chooses them once: what goes on after an interruption goes on with the same, and so does another worker."""
         ranked = self.results().records
         completed = {trial.trial_id: trial for trial in ranked if trial.status == COMPLETED}
-        stored = self._search.get(files.FINALISTS)
+        stored = self._look_at_search().get(files.FINALISTS)
         if isinstance(stored, list) and all(trial_id in completed for trial_id in stored):
             return [completed[trial_id] for trial_id in stored]
         trials = final.choose(ranked, functools.partial(self._is_trained, final), until(self._budget.deadline))
@@ -752,9 +756,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _forget_finalists(self) -> None:
         """Lets finalists be chosen anew, because a trial begins that may be better."""
-        if self.worker is not None:  # another one may have chosen them
-            self._search = read_search(self.folder / files.SEARCH)
-        if files.FINALISTS in self._search:
+        if files.FINALISTS in self._look_at_search():
             self._write_search(lambda search: search.pop(files.FINALISTS, None))
 
     def _is_shared(self) -> bool:
