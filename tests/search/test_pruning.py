@@ -9,11 +9,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from searches import QUIET, assert_same_search, blobs, make_tuner
+from searches import QUIET, assert_same_search, blobs, make_tuner, run_search
 
 from tuner_gan import files
 from tuner_gan.results.export import load_generator
-from tuner_gan.results.records import COMPLETED, PRUNED, read_history
+from tuner_gan.results.records import COMPLETED, PRUNED, TrialRecord, read_history
+from tuner_gan.search.oracle import OptunaOracle
+from tuner_gan.search.trial import TrialRun
 from tuner_gan.search.tuner import GANTuner
 
 pytestmark = QUIET
@@ -86,3 +88,24 @@ def test_the_same_seed_gives_the_same_table_whatever_interrupts_it(searched: GAN
             interruptions += 1
     assert interruptions == 4
     assert_same_search(tuner, searched)
+
+
+@pytest.mark.parametrize("at", [1, None], ids=["at a rung", "at the end of an execution"])
+def test_killed_before_its_last_record_a_pruned_trial_ends_as_it_would_have(
+    at: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(run: TrialRun, status: str, message: str | None = None) -> TrialRecord:
+        if status == PRUNED:
+            raise KeyboardInterrupt
+        return write(run, status, message)
+
+    write = TrialRun._write
+    monkeypatch.setattr(OptunaOracle, "report", lambda *_, execution, epoch, **__: epoch == at)
+    arguments: dict[str, Any] = {"executions_per_trial": 3, "max_trials": 1, "eager": True}
+    whole = run_search(tmp_path / "whole", **arguments)
+    assert [(one.status, len(one.executions)) for one in whole.results().records] == [(PRUNED, 1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialRun, "_write", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_search(tmp_path / "cut", **arguments)
+    assert_same_search(run_search(tmp_path / "cut", **arguments), whole)

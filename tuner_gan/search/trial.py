@@ -304,10 +304,12 @@ class TrialRun:
         with self._times.spent_on("eval_s"):
             speed = measure_speed(lambda: generate_images(gan.ema_generator, SAMPLES, seed=0))
             self._update(ms_per_sample=round(speed, 4))
-        recorder.finished = True
         recorder.pruned |= self._report(recorder.best_score, recorder.execution, None)
+        recorder.finished = True
         self._update(flags=tuple(dict.fromkeys([*self.record.flags, *recorder.flags])))
-        self._write(RUNNING)
+        # One that ends the trial is finished with that: from its checkpoint, it would end it again after a kill.
+        if not (recorder.pruned or recorder.out_of_epochs):
+            self._write(RUNNING)
         self._times = ExecutionTimes()
 
     def _save_state(self, gan: GAN) -> None:
