@@ -15,6 +15,7 @@ from tuner_gan.errors import ConfigError, ProjectError, SearchError
 from tuner_gan.results.tables import COLUMNS
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.names import ORACLES
+from tuner_gan.search.oracle import OptunaOracle
 from tuner_gan.search.oracles import make_oracle
 from tuner_gan.search.tuner import GANTuner
 
@@ -86,8 +87,10 @@ def test_the_grid_is_covered_once(tmp_path: Path) -> None:
         ),
         (keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("fcd", "max")), "but it has 'fcd' with 'max'"),
         (keras_tuner.oracles.RandomSearchOracle([FCD, keras_tuner.Objective("x", "max")]), "'multi_objective'"),
+        (OptunaOracle(FCD, max_retries_per_trial=2), "max_retries_per_trial of the oracle must be 0, but got 2: a"),
+        (keras_tuner.oracles.RandomSearchOracle(FCD, max_retries_per_trial=1), "must be 0, but got 1"),
     ],
-    ids=["name", "type", "objective", "direction", "several"],
+    ids=["name", "type", "objective", "direction", "several", "retries", "retries of KerasTuner's"],
 )
 def test_an_oracle_that_does_not_fit(oracle: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):

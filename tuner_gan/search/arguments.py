@@ -40,11 +40,11 @@ def check_pair(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
         )
 
 
-def check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
-    """Refuses an oracle that seeks something else than what the evaluator scores.
+def check_oracle(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
+    """Refuses an oracle that seeks something else than what the evaluator scores, or is to try trials again.
 
     Raises:
-        ConfigError: its objective or direction is another, or it is no oracle.
+        ConfigError: its objective or direction is another, it has retries, or it is no oracle.
     """
     if not isinstance(oracle, keras_tuner.Oracle):
         raise ConfigError(f"oracle must be a name or a keras_tuner.Oracle, but got {oracle!r}.")
@@ -56,6 +56,11 @@ def check_objective(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> No
             f"The oracle must have the objective {quality.objective!r} with direction {quality.direction!r}, but it "
             f"has {name!r} with {direction!r}: pass objective=keras_tuner.Objective({quality.objective!r}, "
             f"{quality.direction!r})."
+        )
+    if oracle.max_retries_per_trial:
+        raise ConfigError(
+            f"max_retries_per_trial of the oracle must be 0, but got {oracle.max_retries_per_trial}: a trial that has "
+            "failed is not trained again."
         )
 
 

@@ -43,7 +43,7 @@ from tuner_gan.search.arguments import (
     check_callbacks,
     check_count,
     check_images,
-    check_objective,
+    check_oracle,
     check_pair,
     check_seconds,
     check_worker,
@@ -96,7 +96,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         quality: what scores it.
         oracle: a sampler of Optuna (`"tpe"`, `"cmaes"`, `"qmc"`, `"random"`, `"nsga2"`), an oracle of KerasTuner
             (`"bayesian"`, `"hyperband"`, `"grid"`), or any `keras_tuner.Oracle` whose objective is
-            `quality.objective` (or none).
+            `quality.objective` (or none), without retries.
         max_trials: trials of the oracle at most, baselines not counted; for an oracle given by name only.
         max_epochs: epochs of the longest trial, for `oracle="hyperband"` only; a search goes on with the same.
         pruner: what ends hopeless trials of Optuna's samplers at a rung: `"halving"`, `"hyperband"`, `"median"`,
@@ -222,7 +222,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         else:
             enqueue = ()
         self._points = [{name: np.asarray(value).item() for name, value in point.items()} for point in enqueue]
-        check_objective(oracle, quality)
+        check_oracle(oracle, quality)
         if worker is not None and not isinstance(oracle, OptunaOracle):
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
