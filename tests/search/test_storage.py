@@ -6,15 +6,19 @@ import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy
+from searches import QUIET, run_search
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError
 from tuner_gan.search import storage as storage_module
 from tuner_gan.search.storage import OWNER, check_storage, make_id, open_storage, remove_search
+
+pytestmark = QUIET
 
 
 @pytest.fixture
@@ -128,6 +132,26 @@ def test_a_database_whose_tables_another_search_makes_can_be_used(
     monkeypatch.setattr(optuna.storages._rdb.models.BaseModel.metadata, "create_all", late)
     check_storage(url, tmp_path / "project")
     assert optuna.get_all_study_names(url) == []
+
+
+def test_two_copies_of_a_folder_with_one_study_are_told(tmp_path: Path, url: str) -> None:
+    """Each would lack what the other one has trained."""
+    settings: dict[str, Any] = {"epochs": 1, "eager": True, "storage": url}
+    first = run_search(tmp_path / "one", max_trials=1, **settings).folder
+    shutil.copytree(first, tmp_path / "two" / "search")
+    run_search(tmp_path / "one", max_trials=2, **settings)
+    words = "Trials 1 of the study in the storage have no record in .*two/search, so no table shows them: if another"
+    with pytest.warns(UserWarning, match=words):
+        run_search(tmp_path / "two", max_trials=2, **settings)
+    (tmp_path / "two" / "search").rename(tmp_path / "two" / "other")
+    with pytest.warns(UserWarning, match="come back from their records"):
+        other = run_search(tmp_path / "two", "other", max_trials=1, **settings)
+    assert [record.trial_id for record in other.results().records] == ["0"]
+    # A folder that is deleted by hand costs its row, as it does without a database.
+    shutil.rmtree(files.trial_dir(first, "0"))
+    with pytest.warns(UserWarning, match="Trials 0 of the study"):
+        tuner = run_search(tmp_path / "one", max_trials=2, **settings)
+    assert [record.trial_id for record in tuner.results().records] == ["1"]
 
 
 @pytest.mark.parametrize("driver", ["", "+psycopg", "+psycopg2"])
