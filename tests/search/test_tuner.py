@@ -113,6 +113,7 @@ def test_the_project_folder(searched: GANTuner) -> None:
         "max_failures": None,
         "max_model_size": None,
         "pruner": "halving",
+        "storage": "study.db",
         "enqueue": None,
         "executions_per_trial": 1,
         "baselines": "all",

@@ -440,6 +440,29 @@ def test_workers_with_other_settings_come_when_nobody_is_at_work_any_more(
     assert other.results().config["config"] == before | arguments | changes
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+def test_a_worker_without_the_storage_of_the_others_is_refused_before_it_writes(forgets: bool, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    settings: dict[str, Any] = {"oracle": "tpe", "max_trials": 1, "eager": True}
+    theirs: dict[str, Any] = {"storage": url if forgets else None}
+    mine: dict[str, Any] = {"storage": None if forgets else url}
+    run_search(tmp_path, epochs=1, worker="a", **settings, **theirs)
+    folder = tmp_path / "search"
+    assert str(tmp_path) not in (folder / files.SEARCH).read_text(encoding="utf-8")  # a URL may have a password
+    stored, new = ("a database", files.STUDY) if forgets else (files.STUDY, "a database")
+    words = f"is being searched in with storage {stored}, not {new}: run the same command on each machine"
+    with files.worker_lock(folder, "a"), pytest.raises(ProjectError, match=words):
+        make_tuner(tmp_path, worker="b", **settings, **mine)
+    assert not (folder / files.STUDY if forgets else tmp_path / "shared.db").exists()
+    other = make_tuner(tmp_path, worker="b", **settings, **mine)  # before the others begin
+    with files.worker_lock(folder, "a"), pytest.raises(ProjectError, match=words):
+        other.search(blobs(), epochs=1)
+    assert other.oracle.trials == {}
+    with pytest.warns(UserWarning, match="come back from their records"):
+        other.search(blobs(), epochs=1)
+    assert other.results().config["config"]["storage"] == new
+
+
 @pytest.mark.parametrize(("trial_id", "waits"), [("1", True), ("final_1", False)])
 def test_a_worker_waits_for_what_may_become_a_finalist(trial_id: str, waits: bool, tmp_path: Path) -> None:
     """And not for the finalist that a faster one has begun, which takes all the time that is left."""

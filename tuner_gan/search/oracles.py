@@ -10,6 +10,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from tuner_gan import files
 from tuner_gan.errors import unknown
 from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
@@ -108,3 +109,10 @@ def make_oracle(
 def name_oracle(oracle: keras_tuner.Oracle) -> str:
     """Returns what a project notes of its oracle: the name of an Optuna sampler, or a class."""
     return oracle.sampler if isinstance(oracle, OptunaOracle) else type(oracle).__name__
+
+
+def name_storage(oracle: keras_tuner.Oracle) -> str | None:
+    """Returns what a project notes of where its study is: no URL, which may have a password; None without a study."""
+    if not isinstance(oracle, OptunaOracle):
+        return None
+    return files.STUDY if oracle.storage is None else "a database"

@@ -57,7 +57,7 @@ from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.mending import mend_records, mend_study
 from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
-from tuner_gan.search.oracles import make_oracle, name_oracle
+from tuner_gan.search.oracles import make_oracle, name_oracle, name_storage
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, check_together, describe, read_search, training_fingerprint
 from tuner_gan.search.rerun import Rerun, build_recorded, rerun
@@ -234,6 +234,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         files.create_folder(self.folder)
         with self._setup():
             self._search = self._open_project(hypermodel, oracle)
+            if worker is not None and files.count_workers(self.folder):  # others, whose study this one is to join
+                check_together(self.folder, self._search["config"], {"storage": name_storage(oracle)})
         # KerasTuner prints that it reloads; a library does not print.
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(
@@ -517,17 +519,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         # Another process may have searched here since this tuner was made. Of workers, one at a time is here.
         mend_records(self.folder)
         self._search = self._open_project(self.hypermodel, self.oracle)
-        if isinstance(self.oracle, OptunaOracle):
-            with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
-                mend_study(self.folder, self.oracle, self.quality)
-        else:
-            self.reload()
-        # Without this, a search killed in its first trial would have no state to go on from.
-        self.save()
-        fingerprint = training_fingerprint(training)
-        if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
-            images = "images" if len(training) == 1 else "images or labels"
-            raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
         most_failures = self.oracle.max_consecutive_failed_trials
         is_hyperband = isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle)
         config = {
@@ -540,6 +531,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "max_failures": None if most_failures == sys.maxsize else most_failures,
             "max_model_size": self.max_model_size,
             "pruner": self.oracle.pruner if isinstance(self.oracle, OptunaOracle) else None,
+            "storage": name_storage(self.oracle),
             "enqueue": self._points or None,
             "executions_per_trial": self.executions_per_trial,
             "baselines": "none" if self._is_shared() else self.baselines,  # of which a chief trains none
@@ -548,6 +540,17 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         }
         if self.worker is not None and files.count_workers(self.folder) > 1:  # this one is among them
             check_together(self.folder, self._search["config"], config)
+        if isinstance(self.oracle, OptunaOracle):
+            with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
+                mend_study(self.folder, self.oracle, self.quality)
+        else:
+            self.reload()
+        # Without this, a search killed in its first trial would have no state to go on from.
+        self.save()
+        fingerprint = training_fingerprint(training)
+        if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
+            images = "images" if len(training) == 1 else "images or labels"
+            raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
 
         def note(search: dict[str, Any]) -> None:
             search["data"] |= {"train_fingerprint": fingerprint, "images": len(training[0])}
