@@ -500,6 +500,14 @@ def test_a_damaged_database_comes_back_from_what_is_known(tmp_path: Path) -> Non
     assert run(again)[0]["trial"] == "3"
 
 
+def test_a_lost_trial_comes_back_with_the_hyperparameters_that_it_had(tmp_path: Path) -> None:
+    oracle = make(tmp_path)
+    kind = {"parent_name": "kind", "parent_values": ["plain"]}
+    oracle.hyperparameters.Int("width", 1, 99, **kind)
+    oracle.restore([LostTrial("0", "COMPLETE", {"rate": 0.01, "kind": "plain", "width": 8}, score=0.5)])
+    assert oracle.study.trials[0].params == {"rate": 0.01, "kind": "plain", "width [kind is plain]": 8}
+
+
 def test_what_a_pruner_has_seen_of_lost_trials_comes_back(tmp_path: Path) -> None:
     def make_one(name: str) -> OptunaOracle:
         oracle = make(tmp_path / name, 20)

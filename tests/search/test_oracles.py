@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,38 @@ def test_a_metric_to_maximise(tmp_path: Path) -> None:
     assert list(table.score) == list(table["metric.brightness"])
 
 
+def one_name_twice(hp: keras_tuner.HyperParameters) -> Any:
+    """Declares one name under two conditions, in both ways; returns its value."""
+    kind = hp.Choice("kind", ["x", "y"])
+    with hp.conditional_scope("kind", ["x"]):
+        narrow = hp.Int("width", 4, 6)
+    wide = hp.Int("width", 10, 20, step=5, parent_name="kind", parent_values=["y"])
+    return narrow if kind == "x" else wide
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "bayesian", "hyperband", "grid"])
+def test_one_name_under_two_conditions(name: str, tmp_path: Path) -> None:
+    oracle = make(name, tmp_path, one_name_twice)
+    points = []
+    for _ in range(6):
+        trial = oracle.create_trial("tuner0")
+        width = one_name_twice(trial.hyperparameters)
+        oracle.update_trial(trial.trial_id, {"fcd": 0.5})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert trial.hyperparameters.values["width"] == width  # what the oracle learns from
+        points.append((trial.hyperparameters.values["kind"], width))
+    every = [(kind, width) for kind, widths in (("x", (4, 5, 6)), ("y", (10, 15, 20))) for width in widths]
+    assert set(points) <= set(every)
+    assert {kind for kind, _ in points} == {"x", "y"}
+    if name == "grid":
+        assert points == every
+        assert oracle.create_trial("tuner0").status == "STOPPED"
+    if isinstance(oracle, OptunaOracle):
+        drawn = [tuple(trial.params.values()) for trial in oracle.study.trials]
+        assert drawn == points
+
+
 def test_seeds_are_never_zero() -> None:
     seeds = [
         make_oracle("bayesian", objective="fcd", direction="min", max_trials=1, max_epochs=1, seed=seed).seed
@@ -119,14 +152,20 @@ def test_seeds_are_never_zero() -> None:
     assert min(seeds) > 0
 
 
-def make(name: str, folder: Path, **settings: Any) -> keras_tuner.Oracle:
+def numbers(hp: keras_tuner.HyperParameters) -> None:
+    hp.Float("rate", 0.0, 1.0)
+    hp.Int("width", 1, 50)
+
+
+def make(
+    name: str, folder: Path, space: Callable[[keras_tuner.HyperParameters], object] = numbers, **settings: Any
+) -> keras_tuner.Oracle:
     common: dict[str, Any] = {"objective": "fcd", "direction": "min", "max_trials": 9, "max_epochs": 3, "seed": 0}
     oracle = make_oracle(name, **common, **settings)
     oracle.verbose = 0
     oracle._set_project_dir(str(folder), "project")
     hp = keras_tuner.HyperParameters()
-    hp.Float("rate", 0.0, 1.0)
-    hp.Int("width", 1, 50)
+    space(hp)
     oracle.update_space(hp)
     return oracle
 

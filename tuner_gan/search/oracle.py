@@ -118,6 +118,22 @@ class MendedOracle(keras_tuner.Oracle):  # type: ignore[misc]
         After one row of failures no search could go on. And it ends the search before the last of them is saved.
         """
 
+    def _record_values(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Leaves a trial the values of active hyperparameters, completes them by defaults, and notes that it had them.
+
+        KerasTuner's own takes the value of a name that is declared under two conditions for that of the one that does
+        not hold, and draws another, or none.
+        """
+        hp = trial.hyperparameters
+        for parameter in hp.space:
+            if hp.is_active(parameter):
+                hp.values.setdefault(parameter.name, parameter.default)
+            elif not hp.is_active(parameter.name):
+                hp.values.pop(parameter.name, None)
+        point = keras_tuner.HyperParameters()  # which has no space, so that KerasTuner changes nothing
+        point.values = hp.values
+        super()._record_values(keras_tuner.engine.trial.Trial(point, trial.trial_id))
+
 
 class OptunaOracle(MendedOracle):
     """Suggests hyperparameters by one of Optuna's samplers; works with any `keras_tuner.Tuner`.
@@ -521,10 +537,13 @@ class OptunaOracle(MendedOracle):
         """
         named = name_parameters(self.hyperparameters.space)
         for lost in trials:
+            point = keras_tuner.HyperParameters()
+            point.values = dict(lost.values)
             values = {
                 name: (distribution, to_optuna(parameter, lost.values[parameter.name]))
                 for name, parameter in named.items()
-                if allows(parameter, lost.values.get(parameter.name))
+                if point.is_active(parameter)
+                and allows(parameter, lost.values.get(parameter.name))
                 and (distribution := find_distribution(parameter)) is not None
             }
             state = TrialState[lost.state]

@@ -14,7 +14,7 @@ from tuner_gan import files
 from tuner_gan.errors import unknown
 from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
-from tuner_gan.search_spaces.base import Value, fill_point
+from tuner_gan.search_spaces.base import Value, fill_point, make_point
 
 
 class BayesianOracle(MendedOracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
@@ -49,6 +49,49 @@ class GridSearchOracle(MendedOracle, keras_tuner.oracles.GridSearchOracle):  # t
         for trial_id in sorted(values, key=functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))):
             self._ordered_ids.insert(trial_id)
         self._populate_next = list(self.start_order)  # what comes after most of them was tried, and is not again
+
+    # KerasTuner's own two mix up hyperparameters of one name that are declared under two conditions.
+
+    def _compare(self, a: Mapping[str, Value], b: Mapping[str, Value]) -> int:
+        """Tells which of two points comes first: -1 for `a`, 1 for `b`, 0 where they are the same."""
+        for parameter in _active(self.get_space(), a):
+            one, other = a[parameter.name], b[parameter.name]
+            if one != other:
+                choices = _in_order(parameter)
+                return -1 if choices.index(one) < choices.index(other) else 1
+        return 0
+
+    def _get_next_combination(self, values: Mapping[str, Value]) -> dict[str, Value] | None:
+        """Returns the point after another: the last hyperparameter that has a next value gets it, later ones defaults.
+
+        None after the last one.
+        """
+        space = self.get_space()
+        active = _active(space, values)
+        for index, last in reversed(list(enumerate(active))):
+            choices = _in_order(last)
+            following = choices[choices.index(values[last.name]) + 1 :]
+            if following:
+                fixed = {id(parameter): values[parameter.name] for parameter in active[:index]}
+                fixed[id(last)] = following[0]
+                return dict(make_point(space.space, functools.partial(_value, fixed)).values)
+        return None
+
+
+def _active(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> list[Any]:
+    """The hyperparameters of a space that a point has, in their order."""
+    space.values = values
+    return [parameter for parameter in space.space if parameter.name in values and space.is_active(parameter)]
+
+
+def _value(fixed: Mapping[int, Value], parameter: Any) -> Value:
+    value: Value = fixed.get(id(parameter), parameter.default)
+    return value
+
+
+def _in_order(parameter: Any) -> list[Value]:
+    """What the grid has of a hyperparameter, the default first."""
+    return [parameter.default, *(value for value in parameter.values if value != parameter.default)]
 
 
 def make_oracle(
