@@ -199,6 +199,46 @@ def test_a_process_that_is_killed_leaves_its_trial_to_others(tmp_path: Path) -> 
     assert run(oracle)[0]["trial"] == "1"
 
 
+@pytest.mark.parametrize("status", ["COMPLETED", "PRUNED", "FAILED"])
+def test_what_a_trial_has_added_stays_as_it_was(status: str, oracle: OptunaOracle, tmp_path: Path) -> None:
+    left = oracle.create_trial("tuner0")
+    drawn = dict(left.hyperparameters.values)
+    trial = oracle.create_trial("tuner1")
+    other = make(tmp_path)
+    other.reload()  # while it runs
+    depth = trial.hyperparameters.Int("depth", 2, 9)
+    trial.hyperparameters.Float("noise", 0.0, 1.0, default=0.5, parent_name="depth", parent_values=[2])
+    trial.hyperparameters.Float("momentum", 0.0, 1.0, parent_name="depth", parent_values=[3])
+    if status == "PRUNED":
+        oracle.mark_pruned(trial.trial_id)
+    end(oracle, trial, 0.1, status.replace("PRUNED", "COMPLETED"))
+    oracle.release()  # as if it was killed
+    values = trial.hyperparameters.values
+    assert (depth, values["noise"], "momentum" in values) == (2, 0.5, False)
+    for again in (other, make(tmp_path), make(tmp_path)):
+        again.reload()
+        assert again.trials["1"].hyperparameters.values == values
+    # What has not ended adds them at their defaults, too, as it would have done when it began.
+    taken = make(tmp_path).create_trial("tuner0").hyperparameters
+    assert taken.values == drawn
+    assert (taken.Int("depth", 2, 9), taken.Float("noise", 0.0, 1.0, default=0.5)) == (2, 0.5)
+
+
+def test_a_database_that_is_cut_off_when_it_has_heard_how_a_trial_ended(
+    oracle: OptunaOracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = oracle.study.tell
+
+    def cut_off(*given: Any, **named: Any) -> None:
+        monkeypatch.undo()
+        tell(*given, **named)
+        raise optuna.exceptions.StorageInternalError("cut off")
+
+    monkeypatch.setattr(oracle.study, "tell", cut_off)
+    assert [one["trial"] for one in run(oracle, 2)] == ["0", "1"]
+    assert [trial.state.name for trial in oracle.study.trials] == ["COMPLETE", "COMPLETE"]
+
+
 def test_a_failed_trial_says_why(oracle: OptunaOracle, tmp_path: Path) -> None:
     trial = oracle.create_trial("tuner0")
     trial.message = "generator loss is nan"

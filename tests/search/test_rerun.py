@@ -10,12 +10,14 @@ from typing import Any
 
 import filelock
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blobs, make_tuner, run_search
 
 from tuner_gan import files, threads
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
+from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord, read_history, write_record
 from tuner_gan.search.rerun import Rerun, rerun_by_settings
@@ -60,6 +62,26 @@ def test_a_trial_comes_out_the_same_beside_the_search(searched: GANTuner) -> Non
         assert load(searched.folder).records == before
     (again,) = {searched.rerun("1", blobs()).after.started_at, found.after.started_at} - {found.after.started_at}
     assert str(again) > str(found.after.started_at)
+
+
+def test_hyperparameters_that_a_trial_has_added_are_the_same_in_another_process(tmp_path: Path) -> None:
+    class Deep(TinySpace):
+        """Declares a layer's width when there is such a layer."""
+
+        def sample(self, hp: keras_tuner.HyperParameters) -> GANArchitecture:
+            widths = tuple(hp.Int(f"width_{layer}", 4, 64) for layer in range(hp.Int("depth", 1, 3)))
+            architecture = super().sample(keras_tuner.HyperParameters())
+            generator = dataclasses.replace(architecture.generator, widths=widths)
+            return dataclasses.replace(architecture, generator=generator)
+
+    settings: dict[str, Any] = {"space": Deep(), "max_trials": 2, "eager": True}
+    first = run_search(tmp_path, epochs=1, **settings)
+    assert [len(record.hyperparameters) for record in first.results().records] == [4, 2]  # the second has three layers
+    for _ in range(2):
+        again = make_tuner(tmp_path, **settings)
+        for record in again.results().records:
+            assert again.oracle.trials[record.trial_id].hyperparameters.values == record.hyperparameters
+    assert_same_training(again.rerun("1", blobs()))
 
 
 def test_a_rerun_that_was_interrupted_goes_on(searched: GANTuner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from tuner_gan.search.storage import (
     release_trial,
     take_trial,
 )
-from tuner_gan.search_spaces.base import Value, allows, fill_point, make_point
+from tuner_gan.search_spaces.base import Value, active_values, allows, fill_point, make_point
 
 VALUES = "hyperparameters"
 """User attribute of an Optuna trial: what KerasTuner calls its hyperparameters, as JSON."""
@@ -357,7 +357,6 @@ class OptunaOracle(MendedOracle):
     def _add(self, trial_id: str, values: Mapping[str, Value]) -> keras_tuner.engine.trial.Trial:
         """Makes KerasTuner's trial of one in the study."""
         trial = self._make_trial(trial_id, values, "RUNNING")
-        self._record_values(trial)
         self.trials[trial_id] = trial
         self.start_order.append(trial_id)
         return trial
@@ -375,9 +374,18 @@ class OptunaOracle(MendedOracle):
         }
 
     def _make_trial(self, trial_id: str, values: Mapping[str, Value], status: str) -> keras_tuner.engine.trial.Trial:
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = dict(values)
-        return keras_tuner.engine.trial.Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=status)
+        return keras_tuner.engine.trial.Trial(self._make_point(values), trial_id, status)
+
+    def _make_point(self, values: Mapping[str, Value]) -> keras_tuner.HyperParameters:
+        """A point of the hyperparameters that have a value, which are all that the space had when it was drawn.
+
+        What else a trial declares, it has added itself, or another one meanwhile: it has its default, at any time.
+        """
+        point = keras_tuner.HyperParameters()
+        point.values = dict(values)
+        known = [one for one in self.hyperparameters.space if one.name in values and point.is_active(one)]
+        point.merge(known, overwrite=False)
+        return point
 
     def _trial_id(self, number: int) -> str:
         """KerasTuner's: as many digits as the limit of trials has, four without one."""
@@ -395,8 +403,11 @@ class OptunaOracle(MendedOracle):
             known = self.trials.get(trial_id)
             if known is not None and known.status != "RUNNING":
                 continue
+            values = json.loads(frozen.user_attrs[VALUES])
             if known is None:
-                known = self._add(trial_id, json.loads(frozen.user_attrs[VALUES]))
+                known = self._add(trial_id, values)
+            elif frozen.state.is_finished():  # and may have added some
+                known.hyperparameters = self._make_point(values)
             if frozen.state.is_finished():
                 self._take_over(known, frozen)
 
@@ -474,7 +485,10 @@ class OptunaOracle(MendedOracle):
             release_trial(Path(self._project_dir), trial.trial_id)
 
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        if self._find(trial.trial_id).state.is_finished():  # by a try that was cut off
+            return
         number, state, score = int(trial.trial_id), TrialState.FAIL, None
+        self._note(number, VALUES, json.dumps(active_values(trial.hyperparameters)))  # with those that it added
         if trial.status == "FAILED":
             self._note(number, MESSAGE, trial.message)
         elif trial.trial_id in self._pruned:
@@ -482,7 +496,7 @@ class OptunaOracle(MendedOracle):
             self._note(number, SCORE, trial.score)
         else:
             state, score = TrialState.COMPLETE, trial.score
-        self.study.tell(number, score, state, skip_if_finished=True)
+        self.study.tell(number, score, state)
 
     def _note(self, number: int, key: str, value: Any) -> None:
         trial = self._database.get_trial_id_from_study_id_trial_number(self._study_id, number)
