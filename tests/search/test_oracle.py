@@ -629,3 +629,36 @@ def test_any_tuner_can_use_it(tmp_path: Path) -> None:
     assert rates[0] is None  # it added the hyperparameter, at its default
     assert len(set(rates[1:])) == 4
     assert scores[1:] == rates[1:4]
+
+
+def test_a_tuner_that_declares_its_space_only_once_goes_on_as_if_it_had_not_ended(tmp_path: Path) -> None:
+    class Model(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: keras_tuner.HyperParameters) -> None:
+            hp.Float("rate", 1e-4, 1e-1, sampling="log")
+            kind = hp.Choice("kind", ["plain", "wide"])
+            with hp.conditional_scope("kind", ["wide"]):
+                if kind == "wide":
+                    hp.Int("width", 8, 64)
+
+    class Plain(keras_tuner.engine.base_tuner.BaseTuner):  # type: ignore[misc]
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> float:
+            self.hypermodel.build(trial.hyperparameters)
+            return float(trial.hyperparameters.get("rate"))
+
+    def search(name: str, *limits: int) -> list[dict[str, Any]]:
+        for limit in limits:
+            tuner = Plain(OptunaOracle(None, limit), Model(), directory=str(tmp_path), project_name=name)
+            tuner.search(verbose=0)
+        return [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+
+    points = search("cut", 3, 6)
+    assert points == search("whole", 6)
+    assert len({point["rate"] for point in points}) == 6
+
+
+def test_a_space_that_is_given_whole_may_have_shrunk(tmp_path: Path) -> None:
+    run(make(tmp_path, allow_new_entries=False))
+    smaller = make(tmp_path, allow_new_entries=False)
+    smaller.hyperparameters = keras_tuner.HyperParameters()
+    smaller.hyperparameters.Float("rate", 1e-4, 1e-1, sampling="log")
+    assert run(smaller)[0].keys() == {"trial", "rate"}

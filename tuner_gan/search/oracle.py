@@ -45,7 +45,7 @@ MESSAGE = "message"
 DECISION = "decision"
 """User attribute: the latest step that a pruner has judged, and whether it ends the trial."""
 SPACE = "space"
-"""User attribute of the study: the space, as JSON, once trials have added to it."""
+"""User attribute of the study: the space, as JSON."""
 ID = "trial_id"
 """User attribute: KerasTuner's name of the trial, whose number of digits depends on the limit of trials."""
 SECONDS_IDLE = 0.5
@@ -202,6 +202,7 @@ class OptunaOracle(MendedOracle):
         self.ongoing_trials: dict[str, Any] = {}
         self._rungs = 1, 1
         self._pruned: set[str] = set()
+        self._stored_space: str | None = None
         self.only: Callable[[str], bool] | None = None
         """Which trials, by id, may still be run, all of them interrupted ones; None for those and new ones."""
 
@@ -299,6 +300,7 @@ class OptunaOracle(MendedOracle):
             if (distribution := find_distribution(parameter)) is not None
         }
         self._mirror.check(distributions)
+        self._store_space()
         sampler = make_sampler(self.sampler, study_seed, trial_seed, distributions)
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
         asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
@@ -394,9 +396,9 @@ class OptunaOracle(MendedOracle):
     def _synchronize(self) -> None:
         """Takes over what this and other processes have written to the study."""
         trials = self.study.get_trials(deepcopy=False)
-        space = self._database.get_study_user_attrs(self._study_id).get(SPACE)
-        if space is not None:
-            super().update_space(keras_tuner.HyperParameters.from_config(json.loads(space)))
+        self._stored_space = self._database.get_study_user_attrs(self._study_id).get(SPACE)
+        if self._stored_space is not None and self.allow_new_entries:
+            super().update_space(keras_tuner.HyperParameters.from_config(json.loads(self._stored_space)))
         self._mirror.update(trials, self._database.get_study_system_attrs(self._study_id))
         for frozen in trials:
             trial_id = frozen.user_attrs.get(ID) or self._trial_id(frozen.number)
@@ -416,8 +418,13 @@ class OptunaOracle(MendedOracle):
         known = len(self.hyperparameters.space)
         super().update_space(hyperparameters)
         if self._study is not None and len(self.hyperparameters.space) > known:
-            space = json.dumps(self.hyperparameters.get_config())
-            self._patiently(lambda: self._database.set_study_user_attr(self._study_id, SPACE, space))
+            self._patiently(self._store_space)
+
+    def _store_space(self) -> None:
+        """Notes the space for other processes, and for KerasTuner's tuners, which do not declare it when they go on."""
+        space = json.dumps(self.hyperparameters.get_config())
+        if space != self._stored_space:
+            self._database.set_study_user_attr(self._study_id, SPACE, space)
 
     def _take_over(self, trial: keras_tuner.engine.trial.Trial, frozen: FrozenTrial) -> None:
         trial.status = STATUSES[frozen.state]
