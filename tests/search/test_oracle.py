@@ -109,6 +109,52 @@ def test_points_that_are_asked_for_come_first(tmp_path: Path) -> None:
     assert third["rate"] not in (0.05, 1e-3)
 
 
+def test_points_that_are_asked_for_later_come_next_and_none_twice(tmp_path: Path) -> None:
+    """The first ones as before: a project tells by its trials' values which it has had."""
+    known: list[dict[str, Any]] = [{"rate": 0.05}, {"kind": "wide", "width": 32}, {"rate": 0.05}, {"rate": 0.02}]
+    whole = run(make(tmp_path / "whole", enqueue=known), 6)
+    cut = run(make(tmp_path / "cut", enqueue=known), 2)
+    mine = {"rate": 0.07, "kind": "wide", "width": 16}
+    cut += run(make(tmp_path / "cut", enqueue=[mine, *known]), 4)
+    assert [point["rate"] for point in whole[:4]] == [0.05, 1e-3, 0.05, 0.02]
+    assert [{**point, "trial": ""} for point in cut] == [
+        {**point, "trial": ""} for point in (*whole[:2], {**mine, "constant": 7}, *whole[2:4], cut[5])
+    ]
+    assert cut[5]["rate"] not in (0.05, 1e-3, 0.02, 0.07)
+    # Nor does another that asks while one of them runs.
+    oracle = make(tmp_path / "cut", 9, enqueue=[{"rate": 0.08}, mine, *known])
+    trials = [oracle.create_trial(tuner_id).hyperparameters.values["rate"] for tuner_id in ("tuner0", "tuner1")]
+    assert (trials[0], trials[1] == 0.08) == (0.08, False)
+    oracle.release()
+
+
+def test_a_point_is_known_by_what_optuna_makes_of_it(tmp_path: Path) -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Float("momentum", 0.1, 0.9, sampling="reverse_log")
+    hp.Float("rate", 1e-4, 1e-1, sampling="log", step=10)
+
+    def search() -> list[Any]:
+        oracle = OptunaOracle(FCD, 6, hyperparameters=hp.copy(), enqueue=[{"momentum": 0.3, "rate": 1e-2}])
+        oracle.verbose = 0
+        oracle._set_project_dir(str(tmp_path), "project")
+        return [point["momentum"] for point in run(oracle, 2)]
+
+    (first, second), *rest = search(), *search()
+    assert first == pytest.approx(0.3)
+    assert pytest.approx(0.3) not in [second, *rest]
+
+
+def test_a_point_stays_known_when_trials_add_to_the_space(tmp_path: Path) -> None:
+    oracle = make(tmp_path, enqueue=[{}])
+    added = []
+    for name in ("first", "second", "third"):
+        trial = oracle.create_trial("tuner0")
+        added.append(trial.hyperparameters.values["rate"] == 1e-3)
+        trial.hyperparameters.Int(name, 1, 99)
+        end(oracle, trial, 0.1)
+    assert added == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("point", "message"),
     [

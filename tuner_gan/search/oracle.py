@@ -150,8 +150,8 @@ class OptunaOracle(MendedOracle):
         pruner: one of `names.PRUNERS`; it only prunes with a tuner that reports scores while it trains.
         seed: integer from 0.
         storage: URL of a database that Optuna can use, such as `"postgresql://user@host/name"`; None for the file.
-        enqueue: points to try first, each a mapping of hyperparameters to values; what a point leaves out has its
-            default.
+        enqueue: points to try first, or next where a search goes on that has not tried them yet, each a mapping of
+            hyperparameters to values; what a point leaves out has its default.
         hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial: as in `keras_tuner.Oracle`.
         max_consecutive_failed_trials: after so many failed trials in a row the search ends; None for never.
 
@@ -303,7 +303,7 @@ class OptunaOracle(MendedOracle):
         self._store_space()
         sampler = make_sampler(self.sampler, study_seed, trial_seed, distributions)
         most = MOST_SEEN_BY_TPE if self.sampler == "tpe" else None
-        asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(begun), most)
+        asked = self._mirror.ask(sampler, self.study.pruner, self._enqueued(named), most)
         trial_id = self._trial_id(asked.number)
         values = _draw(asked, named, distributions)
         # First of all, because a trial that nobody has locked is taken up.
@@ -363,17 +363,25 @@ class OptunaOracle(MendedOracle):
         self.start_order.append(trial_id)
         return trial
 
-    def _enqueued(self, number: int) -> dict[str, Value] | None:
-        """The values of a trial that was asked for, as Optuna sees them; None for one that is to be drawn."""
-        if number >= len(self.enqueue):
-            return None
-        point = self.hyperparameters.copy()
-        point.values = fill_point(point, self.enqueue[number])
-        return {
-            name: to_optuna(parameter, point.values[parameter.name])
-            for name, parameter in name_parameters(point.space).items()
-            if point.is_active(parameter) and find_distribution(parameter) is not None
-        }
+    def _enqueued(self, named: Mapping[str, Any]) -> dict[str, Value] | None:
+        """The first point that was asked for and has had no trial, as Optuna sees it; None where all have had one.
+
+        What a trial has had is known by its values: the list may be another one than when the search began.
+        """
+        tried = [trial.hyperparameters.values for trial in self.trials.values()]
+        for given in self.enqueue:
+            point = self.hyperparameters.copy()
+            point.values = fill_point(point, given)
+            seen: dict[str, Value] = {}
+            for name, parameter in named.items():
+                if point.is_active(parameter) and find_distribution(parameter) is not None:
+                    seen[name] = to_optuna(parameter, point.values[parameter.name])
+                    point.values[parameter.name] = from_optuna(parameter, seen[name])  # as a trial gets it
+            at_point = next((values for values in tried if _agree(values, point.values)), None)
+            if at_point is None:
+                return seen
+            tried.remove(at_point)  # a point that is there twice is for two trials
+        return None
 
     def _make_trial(self, trial_id: str, values: Mapping[str, Value], status: str) -> keras_tuner.engine.trial.Trial:
         return keras_tuner.engine.trial.Trial(self._make_point(values), trial_id, status)
@@ -602,6 +610,12 @@ class OptunaOracle(MendedOracle):
         for trial in self.ongoing_trials.values():
             release_trial(Path(self._project_dir), trial.trial_id)
         self.ongoing_trials = {}
+
+
+def _agree(tried: Mapping[str, Value], point: Mapping[str, Value]) -> bool:
+    """Tells whether a trial was at a point; either may have what the space did not have for the other."""
+    both = tried.keys() & point.keys()
+    return bool(both) and all(tried[name] == point[name] for name in both)
 
 
 def _draw(
