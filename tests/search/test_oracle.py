@@ -14,6 +14,7 @@ from typing import Any
 import keras_tuner
 import optuna
 import pytest
+from optuna.trial import TrialState
 from searches import QUIET
 
 from tuner_gan import files
@@ -419,6 +420,31 @@ def test_other_choices_than_those_of_earlier_trials_are_refused(sampler: str, tm
     other.hyperparameters.Choice("kind", ["plain", "narrow"])
     with pytest.raises(ProjectError, match="for which kind had another type or other choices: choose another project"):
         other.create_trial("tuner0")
+
+
+@pytest.mark.parametrize("state", ["WAITING", "RUNNING", "COMPLETE"])
+def test_trials_that_were_made_with_optuna_itself(state: str, tmp_path: Path) -> None:
+    run(make(tmp_path), 2)
+    study = optuna.load_study(study_name="project", storage=f"sqlite:///{tmp_path / 'project' / files.STUDY}")
+    if state == "WAITING":
+        study.enqueue_trial({"rate": 0.01})
+    else:
+        study.add_trial(
+            optuna.trial.create_trial(state=getattr(TrialState, state), value=None if state == "RUNNING" else 1)
+        )
+    with pytest.raises(
+        ProjectError, match=r"^Trial 2 of the study in study.db is not of this .*enqueue \(--enqueue.*, to go on,"
+    ) as caught:
+        make(tmp_path).reload()
+    advice = str(caught.value).partition(", to go on, ")[2]
+    if state == "COMPLETE":
+        assert advice == "choose another project name."
+        return
+    command = advice.removeprefix("end it with Optuna's ").removesuffix(".")
+    eval(command, {"study": study, "optuna": optuna})
+    again = make(tmp_path)
+    assert [one["trial"] for one in run(again, 2)] == ["3", "4"]
+    assert [trial.status for trial in again.trials.values()] == ["COMPLETED"] * 2 + ["FAILED"] + ["COMPLETED"] * 2
 
 
 def test_a_storage_that_is_none(tmp_path: Path) -> None:

@@ -413,13 +413,30 @@ class OptunaOracle(MendedOracle):
             known = self.trials.get(trial_id)
             if known is not None and known.status != "RUNNING":
                 continue
-            values = json.loads(frozen.user_attrs[VALUES])
+            values = self._values(frozen)
             if known is None:
                 known = self._add(trial_id, values)
             elif frozen.state.is_finished():  # and may have added some
                 known.hyperparameters = self._make_point(values)
             if frozen.state.is_finished():
                 self._take_over(known, frozen)
+
+    def _values(self, frozen: FrozenTrial) -> dict[str, Value]:
+        """What a trial was given; one that was made with Optuna itself, and has failed, was given nothing.
+
+        Raises:
+            ProjectError: it was made with Optuna, and has not failed.
+        """
+        text = frozen.user_attrs.get(VALUES)
+        if text is None and frozen.state is not TrialState.FAIL:
+            which = "study.ask()" if frozen.state is TrialState.WAITING else frozen.number
+            ending = f"end it with Optuna's study.tell({which}, state=optuna.trial.TrialState.FAIL)"
+            raise ProjectError(
+                f"Trial {frozen.number} of the study in {files.STUDY if self.storage is None else SHARED} is not of "
+                "this search, but made with Optuna: give points to enqueue (--enqueue on the command line) instead, "
+                f"and, to go on, {'choose another project name' if frozen.state.is_finished() else ending}."
+            )
+        return dict(json.loads(text or "{}"))
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Adds hyperparameters to the space; see `keras_tuner.Oracle`. What trials add is written to the study."""
