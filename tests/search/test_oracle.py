@@ -674,7 +674,12 @@ def test_pictures_for_the_dashboard(oracle: OptunaOracle, tmp_path: Path) -> Non
     picture.write_bytes(b"png")
     trial = oracle.create_trial("tuner0")
     oracle.attach(trial.trial_id, picture)
+    oracle.release()  # as if it was killed
+    oracle = make(tmp_path)
+    trial = oracle.create_trial("tuner0")
+    oracle.attach(trial.trial_id, picture)
     end(oracle, trial, 0.3)
+    assert len(list((tmp_path / "project" / files.ARTIFACTS).iterdir())) == 1
     (found,) = optuna.artifacts.get_all_artifact_meta(oracle.study.trials[0], storage=oracle.study._storage)
     assert found.filename == "samples.png"
     assert (tmp_path / "project" / files.ARTIFACTS / found.artifact_id).read_bytes() == b"png"

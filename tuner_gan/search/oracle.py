@@ -535,18 +535,22 @@ class OptunaOracle(MendedOracle):
         self._database.set_trial_user_attr(trial, key, value)
 
     def attach(self, trial_id: str, path: Path) -> None:
-        """Gives a trial a picture that `optuna-dashboard` shows, when it is started on the folder `artifacts`."""
+        """Gives a trial a picture that `optuna-dashboard` shows, when it is started on the folder `artifacts`.
+
+        A trial that has one of that name keeps it: a process may be killed between this and the end of the trial.
+        """
         folder = Path(self._project_dir) / files.ARTIFACTS
         folder.mkdir(exist_ok=True)
         store = _Artifacts(folder)
 
         def upload() -> None:
+            trial = self._find(trial_id)
+            known = optuna.artifacts.get_all_artifact_meta(trial, storage=self._database)
+            if any(one.filename == path.name and (folder / one.artifact_id).exists() for one in known):
+                return
             try:
                 optuna.artifacts.upload_artifact(
-                    artifact_store=store,
-                    file_path=str(path),
-                    study_or_trial=self._find(trial_id),
-                    storage=self._database,
+                    artifact_store=store, file_path=str(path), study_or_trial=trial, storage=self._database
                 )
             except Exception:  # whatever it was: the next try writes a file of another name
                 store.remove_latest()
