@@ -201,6 +201,10 @@ class OptunaOracle(MendedOracle):
         self._retry_queue: list[str] = []
         self.ongoing_trials: dict[str, Any] = {}
         self._rungs = 1, 1
+        self._untried = list(self.enqueue)
+        """Points of which nobody has seen a trial yet."""
+        self._enqueued_trials: set[str] = set()
+        """Those of the others."""
         self._pruned: set[str] = set()
         self._stored_space: str | None = None
         self.only: Callable[[str], bool] | None = None
@@ -368,19 +372,20 @@ class OptunaOracle(MendedOracle):
 
         What a trial has had is known by its values: the list may be another one than when the search began.
         """
-        tried = [trial.hyperparameters.values for trial in self.trials.values()]
-        for given in self.enqueue:
+        while self._untried:
             point = self.hyperparameters.copy()
-            point.values = fill_point(point, given)
+            point.values = fill_point(point, self._untried[0])
             seen: dict[str, Value] = {}
             for name, parameter in named.items():
                 if point.is_active(parameter) and find_distribution(parameter) is not None:
                     seen[name] = to_optuna(parameter, point.values[parameter.name])
                     point.values[parameter.name] = from_optuna(parameter, seen[name])  # as a trial gets it
-            at_point = next((values for values in tried if _agree(values, point.values)), None)
-            if at_point is None:
+            others = (name for name in self.trials if name not in self._enqueued_trials)
+            trial_id = next((name for name in others if _agree(self.trials[name], point)), None)
+            if trial_id is None:
                 return seen
-            tried.remove(at_point)  # a point that is there twice is for two trials
+            self._enqueued_trials.add(trial_id)  # a point that is there twice is for two trials
+            self._untried.pop(0)
         return None
 
     def _make_trial(self, trial_id: str, values: Mapping[str, Value], status: str) -> keras_tuner.engine.trial.Trial:
@@ -633,10 +638,10 @@ class OptunaOracle(MendedOracle):
         self.ongoing_trials = {}
 
 
-def _agree(tried: Mapping[str, Value], point: Mapping[str, Value]) -> bool:
+def _agree(trial: keras_tuner.engine.trial.Trial, point: keras_tuner.HyperParameters) -> bool:
     """Tells whether a trial was at a point; either may have what the space did not have for the other."""
-    both = tried.keys() & point.keys()
-    return bool(both) and all(tried[name] == point[name] for name in both)
+    both = trial.hyperparameters.values.keys() & point.values.keys()
+    return bool(both) and all(trial.hyperparameters.values[name] == point.values[name] for name in both)
 
 
 def _draw(
