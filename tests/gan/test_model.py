@@ -990,6 +990,42 @@ def test_latents_are_not_rounded_to_half_precision(tmp_path: Path) -> None:
 # --- saving --------------------------------------------------------------------------------------------------
 
 
+@keras.saving.register_keras_serializable(package="test_model")
+class _WiderGAN(GAN):
+    """A user's own, with a metric, layers and a weight beside those of a GAN."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gap = keras.metrics.Mean(name="gap")
+        self.encoder = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(2)])
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="seen")
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        logs: dict[str, Any] = super().train_step(data)
+        self.gap.update_state(self.seen)
+        self.seen.assign_add(1.0)
+        return logs
+
+
+def test_a_subclass_has_layers_weights_and_metrics_of_its_own(tmp_path: Path) -> None:
+    gan = _WiderGAN(_architecture(), seed=3)
+    gan.compile()
+    history = gan.fit(_images(16), epochs=2, verbose=0).history
+    assert list(history) == ["d_loss", "g_loss", "gap"]
+    assert history["gap"] == [1.5, 5.5]  # of 0 to 3, and of 4 to 7: reset at each epoch
+    gan.save(tmp_path / "gan.keras")
+    gan.save_weights(tmp_path / "gan.weights.h5")
+    loaded, fresh = _WiderGAN.load(tmp_path / "gan.keras"), _WiderGAN(_architecture(), seed=4)
+    fresh.compile()
+    fresh.load_weights(tmp_path / "gan.weights.h5")
+    for one in (loaded, fresh):
+        assert isinstance(one, _WiderGAN)
+        _assert_same(_state(one), _state(gan))
+        assert float(one.seen) == 8.0
+        for weight, expected in zip(one.encoder.get_weights(), gan.encoder.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
 def test_training_goes_on_after_loading_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     images = _images(14)
     gan = _compiled(instance_noise=0.1, instance_noise_steps=20)

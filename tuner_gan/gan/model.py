@@ -132,11 +132,11 @@ class GAN(keras.Model):  # type: ignore[misc]
             )
         self.d_loss_tracker = keras.metrics.Mean(name="d_loss")
         self.g_loss_tracker = keras.metrics.Mean(name="g_loss")
-        self.build((None, architecture.generator.latent_dim))
+        # Not by `build`, after which Keras lets a subclass add no layer, weight or metric of its own.
+        self.built = True
 
     def build(self, input_shape: Any) -> None:
-        """Does nothing but mark the model as built: its networks are made in the constructor."""
-        self.built = True
+        """Does nothing: the networks are made in the constructor."""
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Maps latents [N, latent_dim], or a pair of them and labels, to images with the averaged generator."""
@@ -334,8 +334,8 @@ class GAN(keras.Model):  # type: ignore[misc]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means of both losses, reset each epoch."""
-        return [self.d_loss_tracker, self.g_loss_tracker]
+        """Running means of both losses, and a subclass's own metrics, all reset each epoch."""
+        return list(self._metrics)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains the discriminator `critic_steps` times, each on its part of the images, in the last both networks.
