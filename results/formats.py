@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, ProjectError, first_line, require, unknown
-from tuner_gan.images import SAMPLES, SAMPLES_SEED, class_count, draw_latents, latent_dim, measure_speed
+from tuner_gan.images import (
+    SAMPLES,
+    SAMPLES_SEED,
+    class_count,
+    draw_latents,
+    input_signature,
+    latent_dim,
+    measure_speed,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -210,12 +218,7 @@ def _load_litert(path: Path) -> Run:
 
 
 def _write_onnx(generator: keras.Model, path: Path) -> None:
-    import keras
-
-    # A model that was loaded has not been called, and Keras would not take its own description of the inputs then.
-    inputs = [keras.InputSpec(shape=one.shape, dtype=one.dtype, name=one.name) for one in generator.inputs]
-    signature = [inputs] if len(inputs) > 1 else inputs
-    generator.export(path, format="onnx", verbose=False, input_signature=signature)
+    generator.export(path, format="onnx", verbose=False, input_signature=input_signature(generator))
 
 
 def _load_onnx(path: Path) -> Run:

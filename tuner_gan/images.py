@@ -110,6 +110,14 @@ def latent_dim(generator: keras.Model) -> int:
     return int(generator.inputs[0].shape[-1])
 
 
+def input_signature(generator: keras.Model) -> list[Any]:
+    """A generator's inputs as Keras's exporters take them, who do not ask one for them that was not called yet."""
+    import keras
+
+    inputs = [keras.InputSpec(shape=one.shape, dtype=one.dtype, name=one.name) for one in generator.inputs]
+    return [inputs] if len(inputs) > 1 else inputs
+
+
 def generate_images(
     generator: keras.Model,
     n: int,

@@ -459,6 +459,13 @@ def test_optimizers_that_scale_the_loss_are_refused(optimizer: keras.optimizers.
     assert not gan.compiled
 
 
+def test_one_optimizer_for_both_networks_is_refused() -> None:
+    gan, optimizer = GAN(_architecture()), keras.optimizers.Adam(name="mine")
+    with pytest.raises(ConfigError, match=r"^Each network needs an optimizer of its own, but got mine for both: pass "):
+        gan.compile(optimizer, optimizer)
+    assert not gan.compiled
+
+
 @pytest.mark.parametrize("name", ["loss", "optimizer", "metrics"])
 def test_compile_refuses_what_a_gan_has_of_its_own(name: str) -> None:
     arguments: dict[str, Any] = {name: "mse"}
@@ -816,6 +823,10 @@ def test_fit_takes_what_makes_batches() -> None:
     batches = (({"images": _images(4, seed)},) for seed in range(8))
     gan.fit(batches, steps_per_epoch=2, epochs=3, verbose=0)
     assert int(gan.steps) == 12
+    gan.fit(((_images(4, seed),) for seed in range(8)), steps_per_epoch=3, verbose=0)
+    assert int(gan.steps) == 15
+    with pytest.raises(ValueError, match="^When passing a Python generator .* must return a tuple, either "):
+        gan.fit((_images(4, seed) for seed in range(3)), verbose=0)
 
 
 def test_the_last_batch_of_a_data_set_may_be_of_any_size() -> None:
@@ -973,6 +984,20 @@ def test_the_averaged_generator_is_exported(tmp_path: Path) -> None:
     latents = np.random.default_rng(7).standard_normal((5, LATENT), dtype=np.float32)
     served = tf.saved_model.load(tmp_path / "served")
     np.testing.assert_allclose(served.serve(latents), np.asarray(gan.ema_generator(latents)), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Keras 3.15 asks NumPy for names that it gave up
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_gan_that_was_not_called_is_exported_as_onnx(classes: int, tmp_path: Path) -> None:
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    gan = GAN(replace(_architecture(), classes=classes), seed=0)
+    gan.export(tmp_path / "generator.onnx", format="onnx", verbose=False)
+    given: list[Array] = [np.random.default_rng(7).standard_normal((5, LATENT), dtype=np.float32)]
+    given += [np.array([0, 1, 2, 1, 0], np.int32)] if classes else []
+    served = session(tmp_path / "generator.onnx")
+    names = [entry.name for entry in served.get_inputs()]
+    (images,) = served.run(None, dict(zip(names, given, strict=True)))
+    np.testing.assert_allclose(images, np.asarray(gan.ema_generator(given if classes else given[0])), atol=1e-5)
 
 
 def test_latents_are_not_rounded_to_half_precision(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tuner_gan.gan.networks import build_discriminator, build_generator
 from tuner_gan.gan.normalization import FusedBatchNormalization
 from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.image_labels import check_class_indices
-from tuner_gan.images import generate_images
+from tuner_gan.images import generate_images, input_signature
 from tuner_gan.precision import SINGLE, default_policy, precision
 
 if keras.config.backend() != "tensorflow":
@@ -142,9 +142,11 @@ class GAN(keras.Model):  # type: ignore[misc]
         """Maps latents [N, latent_dim], or a pair of them and labels, to images with the averaged generator."""
         return self.ema_generator(inputs, training=False)
 
-    def export(self, *args: Any, **kwargs: Any) -> None:
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Exports the averaged generator for serving, before any call, too; see `keras.Model.export`."""
-        self.ema_generator.export(*args, **kwargs)
+        self.ema_generator.export(
+            filepath, format, **{"input_signature": input_signature(self.ema_generator), **kwargs}
+        )
 
     def compile(
         self,
@@ -169,7 +171,7 @@ class GAN(keras.Model):  # type: ignore[misc]
             run_eagerly: as in `keras.Model.compile`.
 
         Raises:
-            ConfigError: an optimizer is one that takes gradients of a scaled loss.
+            ConfigError: an optimizer is one that takes gradients of a scaled loss, or one optimizer is to train both.
             ValueError: Keras knows no optimizer of that name.
         """
         training = self.architecture.training
@@ -178,6 +180,11 @@ class GAN(keras.Model):  # type: ignore[misc]
             keras.optimizers.get(_optimizer(training, rate) if given is None else given)
             for given, rate in zip((generator_optimizer, discriminator_optimizer), rates, strict=True)
         ]
+        if optimizers[0] is optimizers[1]:
+            raise ConfigError(
+                f"Each network needs an optimizer of its own, but got {optimizers[0].name} for both: pass two of them, "
+                "because each has the moments of the weights that it trains."
+            )
         for optimizer in optimizers:
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor:
                 raise ConfigError(
@@ -551,8 +558,9 @@ class GAN(keras.Model):  # type: ignore[misc]
         Args:
             x: images [N, H, W, C], uint8 or float in [-1, 1], an array or what makes one (a tensor, a list), or a
                 dictionary of `images` and `labels`; or what makes batches as `train_step` takes: a `tf.data.Dataset`, a
-                `keras.utils.PyDataset` or a generator. Each batch must be a multiple of `critic_steps` images for each
-                replica of a strategy; of a `tf.data.Dataset`, the last may be smaller: its first images are repeated.
+                `keras.utils.PyDataset` or a generator, which Keras wants to yield tuples: `(images,)` or, of a
+                dictionary, `(batch,)`. Each batch must be a multiple of `critic_steps` images for each replica of a
+                strategy; of a `tf.data.Dataset`, the last may be smaller: its first images are repeated.
             y: labels of images that come in no batches, integers [N] in 0..classes-1, for a conditional GAN; None for
                 any other.
             batch_size: images for each step of the discriminator, shared out among a strategy's replicas; None for the
