@@ -825,7 +825,7 @@ def test_fit_takes_what_makes_batches() -> None:
     assert int(gan.steps) == 12
     gan.fit(((_images(4, seed),) for seed in range(8)), steps_per_epoch=3, verbose=0)
     assert int(gan.steps) == 15
-    with pytest.raises(ValueError, match="^When passing a Python generator .* must return a tuple, either "):
+    with pytest.raises(ValueError, match=r"^When passing a Python generator .* must return a tuple, either "):
         gan.fit((_images(4, seed) for seed in range(3)), verbose=0)
 
 

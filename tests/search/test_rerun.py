@@ -18,6 +18,7 @@ from searches import QUIET, SHAPE, EagerHyperModel, MeanQuality, TinySpace, blob
 from tuner_gan import files, threads
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
 from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.gan.model import GAN
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord, read_history, write_record
 from tuner_gan.search.rerun import Rerun, rerun_by_settings
@@ -149,11 +150,23 @@ def test_a_callback_that_ended_it_before_a_rung(tmp_path: Path) -> None:
     assert_same_training(tuner.rerun("best", blobs()))
 
 
-def test_a_promoted_trial(tmp_path: Path) -> None:
+def test_a_promoted_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuner = make_tuner(tmp_path, oracle="hyperband", max_epochs=3, max_trials=4, seed=1, eager=True)
     tuner.search(blobs())
     (promoted,) = (record for record in tuner.results().records if record.promoted_from is not None)
     assert_same_training(tuner.rerun(promoted.trial_id, blobs()))
+
+    # Its model is loaded without that of the trial that it went on from.
+    load_weights, loaded = GAN.load_weights, []
+
+    def noted(gan: GAN, path: Path) -> None:
+        loaded.append(path)
+        load_weights(gan, path)
+
+    monkeypatch.setattr(GAN, "load_weights", noted)
+    gan = tuner.load_model(tuner.oracle.get_trial(promoted.trial_id))
+    assert int(gan.generator_optimizer.iterations) == read_history(promoted)[-1]["step"]
+    assert loaded == [promoted.folder / files.STATE]
 
 
 def test_a_finalist_is_trained_by_the_user_s_own_fit(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tuner_gan.errors import ProjectError, SearchError
 from tuner_gan.gan.model import GAN
 from tuner_gan.results import load
 from tuner_gan.search.hypermodel import GANHyperModel
-from tuner_gan.search.trial import TrialRun, load_gan
+from tuner_gan.search.trial import TrialRun
 
 pytestmark = QUIET
 
@@ -178,7 +178,7 @@ def test_trap_02_hyperband_goes_on_from_the_saved_state(tmp_path: Path) -> None:
 def test_trap_03_optimizer_state_survives(tmp_path: Path) -> None:
     tuner = run_search(tmp_path, max_trials=1)
     record = tuner.results().best
-    gan = load_gan(record)
+    (gan,) = tuner.get_best_models()
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert int(optimizer.iterations) == int(gan.steps) == 2
         momenta = [variable for variable in optimizer.variables if "momentum" in variable.path]

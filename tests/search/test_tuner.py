@@ -341,6 +341,54 @@ def test_an_overridden_fit(tmp_path: Path) -> None:
     assert again.results().records == tuner.results().records
 
 
+class OwnGAN(GAN):
+    """A user's GAN, with a weight beside those of a GAN."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="seen")
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        self.seen.assign_add(2.0)
+        logs: dict[str, Any] = super().train_step(data)
+        return logs
+
+
+class Builds(GANHyperModel):
+    """A user's hypermodel with a `build` of its own: another GAN, and another optimizer with momentum."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+        gan = OwnGAN(self.architecture(hp))
+        rate = keras.optimizers.schedules.ExponentialDecay(hp.Choice("rate", [1e-3, 1e-2]), 1, 0.5)
+        gan.compile(keras.optimizers.SGD(rate, momentum=0.5), run_eagerly=True)
+        return gan
+
+
+def test_the_best_models_are_built_as_they_were_trained(tmp_path: Path) -> None:
+    tuner = run_search(
+        tmp_path, hypermodel=Builds(SHAPE, TinySpace()), max_trials=1, finalists=1, finalist_seeds=1, epochs=3
+    )
+    records = tuner.results().records
+    assert [record.origin for record in records] == ["finalist", "search"]
+    trial = tuner.oracle.get_trial("0")
+    values = dict(trial.hyperparameters.values)
+    for gan in (*tuner.get_best_models(2), tuner.load_model(trial)):
+        assert isinstance(gan, OwnGAN)
+        assert float(gan.seen) == 6.0
+        optimizer = gan.generator_optimizer
+        assert isinstance(optimizer, keras.optimizers.SGD)
+        assert float(optimizer.learning_rate) == pytest.approx(values["rate"] / 2**3)
+        moments = [variable for variable in optimizer.variables if "momentum" in variable.path]
+        assert moments
+        assert all(np.abs(moment.numpy()).max() > 0 for moment in moments)
+    assert trial.hyperparameters.values == values
+    other = make_tuner(tmp_path, space=TinySpace(), max_trials=1)
+    with pytest.raises(
+        ProjectError, match=r"(?s)^The model of trial final_0 cannot be loaded: .*expected 1 variables, but "
+    ):
+        other.get_best_models()
+
+
 def test_a_fit_that_does_not_train(tmp_path: Path) -> None:
     class Lazy(GANHyperModel):
         def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:

@@ -21,6 +21,7 @@ from tuner_gan.gan.model import GAN
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
 from tuner_gan.results.records import COMPLETED, METRIC, PRUNED, RUNNING, TrialRecord, read_history
+from tuner_gan.search.finalists import make_gan
 from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import changed_versions, training_fingerprint
@@ -89,7 +90,8 @@ def rerun_by_settings(folder: str | Path, trial_id: str) -> Rerun:
         raise ProjectError(f"{config.data} does not hold the data of this search any more: restore them.")
     quality = QualityEvaluator.load(folder, objective=results.project.objective)
     labels = data.train.labels if search.get("conditional") else None
-    build = functools.partial(build_recorded, results.folder, record)
+    architecture = GANArchitecture.from_json(files.read_json(record.folder / files.ARCHITECTURE))
+    build = functools.partial(make_gan, architecture)
     return rerun(folder, trial_id, data.train.images, labels, quality, build, GAN.fit)
 
 
@@ -112,7 +114,7 @@ def rerun(
         images: the training images of the search.
         labels: of the images, for conditional GANs.
         quality: the project's own.
-        build: makes the compiled GAN.
+        build: makes the compiled GAN as it was before any training; a promoted trial goes on from the one before it.
         fit: trains it.
 
     Raises:
@@ -138,6 +140,13 @@ def rerun(
         epochs,
         lambda: before.hyperparameters,
     )
+
+    def begin() -> GAN:
+        gan = build()
+        if before.promoted_from is not None:
+            gan.load_weights(files.trial_dir(results.folder, before.promoted_from) / files.STATE)
+        return gan
+
     guard = InterruptGuard()
     listen = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: guard.check())
     files.create_folder(target)
@@ -147,7 +156,7 @@ def rerun(
         # Scores are computed by NumPy, with as many threads as TensorFlow's.
         with plain_errors(), guard, threadpoolctl.threadpool_limits(before.threads, user_api="blas"):
             after = run.train(
-                build,
+                begin,
                 lambda gan, recorder: fit(
                     gan,
                     *data,
@@ -192,15 +201,6 @@ def _rows(record: TrialRecord) -> list[list[Row]]:
             "an earlier version."
         )
     return [list(one) for one in rows]
-
-
-def build_recorded(project: Path, record: TrialRecord) -> GAN:
-    """Builds and compiles the GAN of a trial as it was before its training, by its architecture.json."""
-    gan = GAN(GANArchitecture.from_json(files.read_json(record.folder / files.ARCHITECTURE)))
-    gan.compile()
-    if record.promoted_from is not None:
-        gan.load_weights(files.trial_dir(project, record.promoted_from) / files.STATE)
-    return gan
 
 
 class _StopWith(keras.callbacks.Callback):  # type: ignore[misc]

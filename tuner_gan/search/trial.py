@@ -370,15 +370,19 @@ def _best(direction: str) -> Callable[..., Any]:
     return min if direction == "min" else max
 
 
-def load_gan(record: TrialRecord) -> GAN:
+def load_gan(record: TrialRecord, build: Callable[[], GAN]) -> GAN:
     """Rebuilds a trial's GAN: the averaged generator as at its best epoch, all else as at its last.
 
+    Args:
+        record: of the trial.
+        build: makes the compiled GAN, as for the trial.
+
     Raises:
-        ProjectError: a file of the trial is missing or damaged.
+        ProjectError: a file of the trial is missing or damaged, or of another GAN than is built now.
     """
-    architecture = GANArchitecture.from_json(files.read_json(record.folder / files.ARCHITECTURE))
-    gan = GAN(architecture, seed=record.seed)
-    gan.compile()
+    gan = build()
+    if record.seed is not None:
+        gan.seed = record.seed
     try:
         if (record.folder / files.STATE).exists():
             gan.load_weights(record.folder / files.STATE)

@@ -60,7 +60,7 @@ from tuner_gan.search.oracle import MendedOracle, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle, name_storage
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_same, check_together, describe, read_search, training_fingerprint
-from tuner_gan.search.rerun import Rerun, build_recorded, rerun
+from tuner_gan.search.rerun import Rerun, rerun
 from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, remove_search, take_trial
 from tuner_gan.search.tensorboard import TensorBoardLog
 from tuner_gan.search.trial import TrialRun, load_gan
@@ -1032,29 +1032,34 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         labels = find_labels(x, y, self.hypermodel, self.quality)
-        results = self.results()
-        record = results.trial(trial_id)
-        trial = self.oracle.trials.get(record.trial_id)
-        if trial is not None:
-            build, fit = self._recipe(trial.hyperparameters)
-        elif record.repeats is not None:
-            build, fit = repeat(self.hypermodel, results.trial(record.repeats))
-        else:  # a baseline
-            build, fit = functools.partial(build_recorded, self.folder, record), GAN.fit
-        return rerun(self.folder, record.trial_id, images, labels, self.quality, self._in_scope(build), fit)
+        record = self.results().trial(trial_id)
+        build, fit = self._repeat(record)
+        return rerun(self.folder, record.trial_id, images, labels, self.quality, build, fit)
+
+    def _repeat(self, record: TrialRecord) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+        """How the GAN of a trial was built, before any training, and how it was trained."""
+        trial = record if record.repeats is None else self.results().trial(record.repeats)
+        build, fit = repeat(self.hypermodel, trial)
+        return self._in_scope(build), fit
+
+    def _load(self, record: TrialRecord) -> GAN:
+        build, _ = self._repeat(record)
+        return load_gan(record, build)
 
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
         """Loads the best trials' GANs, best first, with the averaged generator of their best epoch.
 
-        Only trials with a score count, baselines and finalists among them; there may be fewer than `num_models`.
+        The hypermodel builds and compiles them as for their trials. Only trials with a score count, baselines and
+        finalists among them; there may be fewer than `num_models`.
 
         Raises:
             SelectionError: there is no trial with a score.
+            ProjectError: a file of a trial is missing or damaged, or the hypermodel builds another GAN now.
         """
         results = self.results()
         if num_models < 1:
             raise ConfigError(f"num_models must be at least 1, but got {num_models}.")
-        return [load_gan(record) for record in _ranked(results)[:num_models] or [results.best]]
+        return [self._load(record) for record in _ranked(results)[:num_models] or [results.best]]
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """Returns the points of the best trials in the order of the table, where finalists come first; each once.
@@ -1076,8 +1081,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             print(f"\nTrial {record.trial_id} summary", "Hyperparameters:", *values, f"Score: {record.score}", sep="\n")
 
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
-        """Loads the GAN of one trial."""
-        return load_gan(self.results().trial(trial.trial_id))
+        """Loads the GAN of one trial, as `get_best_models` does."""
+        return self._load(self.results().trial(trial.trial_id))
 
     def export(
         self,
