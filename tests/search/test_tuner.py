@@ -389,6 +389,116 @@ def test_the_best_models_are_built_as_they_were_trained(tmp_path: Path) -> None:
         other.get_best_models()
 
 
+class Hooked(GANTuner):
+    """A user's tuner that overrides KerasTuner's hooks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.called: list[str] = []
+        self.scores: list[float] = []
+        super().__init__(*args, **kwargs)
+
+    def on_epoch_begin(self, trial: Any, model: GAN, epoch: int, logs: Any = None) -> None:
+        self.called.append(f"trial {trial.trial_id} epoch {epoch}")
+
+    def on_batch_begin(self, trial: Any, model: GAN, batch: int, logs: Any) -> None:
+        self.called.append(f"batch {batch} step {int(model.steps)}")
+
+    def on_batch_end(self, trial: Any, model: GAN, batch: int, logs: Any = None) -> None:
+        self.called.append(f"batch end {sorted(logs)} step {int(model.steps)}")
+
+    def on_epoch_end(self, trial: Any, model: GAN, epoch: int, logs: Any = None) -> None:
+        self.scores.append(logs["fcd"])
+        model.stop_training = epoch == 1
+
+
+def test_hooks_of_kerastuner_are_called_in_trials_of_the_oracle(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, kind=Hooked, max_trials=1, finalists=1, finalist_seeds=1, epochs=3, eager=True)
+    assert isinstance(tuner, Hooked)
+    assert tuner.called == [
+        *("trial 0 epoch 0", "batch 0 step 0", "batch end ['d_loss', 'g_loss'] step 1"),
+        *("trial 0 epoch 1", "batch 0 step 1", "batch end ['d_loss', 'g_loss'] step 2"),
+    ]
+    trial = tuner.results().trial("0")
+    assert len(tuner.scores) == 2
+    assert min(tuner.scores) == trial.score
+    assert trial.message == "stopped by a callback after 2 of 3 epochs"
+
+
+class Strikes(GANTuner):
+    """A user's tuner whose `run_trial` fails in the first trial, before or after the training."""
+
+    error: BaseException = ValueError("the printer is on fire")
+    late = False
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        trial.hyperparameters.Choice("ink", ["cyan", "black"])
+        strikes = trial.trial_id == "0"
+        if strikes and not self.late:
+            raise self.error
+        scores = super().run_trial(trial, *args, **kwargs)
+        if strikes:
+            raise self.error
+        return scores
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("oracle", ["random", "grid"])
+def test_an_error_in_an_overridden_run_trial_costs_its_trial(
+    oracle: str, late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Strikes, "late", late)
+    tuner = run_search(tmp_path, kind=Strikes, oracle=oracle, eager=True)
+    other, failed = tuner.results().records
+    assert (other.trial_id, other.status) == ("1", "COMPLETED")
+    assert (failed.trial_id, failed.status) == ("0", "FAILED")
+    assert failed.message == "ValueError: the printer is on fire"
+    assert failed.hyperparameters["ink"] == "cyan"
+    assert tuner.oracle.get_trial("0").status == "FAILED"
+    again = run_search(tmp_path, kind=Strikes, oracle=oracle, eager=True)
+    assert again.results().records == tuner.results().records
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (SearchError("enough of it"), SearchError),
+        (ProjectError("enough of it"), ProjectError),
+        (keras_tuner.errors.FatalRuntimeError("enough of it"), keras_tuner.errors.FatalError),
+        (OSError(errno.ENOSPC, "enough of it"), ProjectError),
+        (KeyboardInterrupt("enough of it"), KeyboardInterrupt),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_some_errors_in_an_overridden_run_trial_end_the_search(
+    error: BaseException, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Strikes, "error", error)
+    with pytest.raises(raised, match="enough of it"):
+        run_search(tmp_path, kind=Strikes, eager=True)
+    assert len(load(tmp_path / "search")) == 0
+
+
+def test_a_run_trial_that_leaves_no_training_on_record(tmp_path: Path) -> None:
+    class Scores(GANTuner):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+            return 0.5
+
+    with pytest.raises(
+        ConfigError, match=r"^run_trial must train by super\(\)\.run_trial\(trial, \.\.\.\), but trial 0 "
+    ):
+        run_search(tmp_path, kind=Scores)
+
+
+def test_the_batch_size_may_be_a_hyperparameter_of_fit(tmp_path: Path) -> None:
+    class Sized(EagerHyperModel):
+        def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:
+            return super().fit(hp, model, *args, batch_size=hp.Choice("size", [32, 48]), **kwargs)
+
+    tuner = run_search(tmp_path, hypermodel=Sized(SHAPE, TinySpace()), max_trials=1, epochs=1)
+    assert list(tuner.results().trials()["hp.size"]) == [32]
+    assert list(tuner.results().history()["step"]) == [3]
+
+
 def test_a_fit_that_does_not_train(tmp_path: Path) -> None:
     class Lazy(GANHyperModel):
         def fit(self, hp: keras_tuner.HyperParameters, model: GAN, *args: Any, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
+from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
@@ -803,13 +805,44 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise _BudgetSpentError
 
     def _try_run_and_update_trial(self, trial: keras_tuner.engine.trial.Trial, *args: Any, **kwargs: Any) -> None:
-        """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback."""
+        """Runs a trial; a failure's one sentence goes into the trial, where KerasTuner prints a traceback.
+
+        Raises:
+            ConfigError: a subclass's own `run_trial` gave a score of no training that is on record.
+        """
         try:
             self._run_and_update_trial(trial, *args, **kwargs)
-            trial.status = keras_tuner.engine.trial.TrialStatus.COMPLETED
         except keras_tuner.errors.FailedTrialError as error:
-            trial.status = keras_tuner.engine.trial.TrialStatus.FAILED
-            trial.message = str(error)
+            self._note_failure(trial, str(error))
+        # What ends the search, a folder or a database that cannot be written (ProjectError is an OSError) among others.
+        except (keras_tuner.errors.FatalError, SearchError, OSError, tf.errors.OpError):
+            raise
+        except Exception as error:  # of a subclass's own run_trial: this class makes each one a FailedTrialError
+            self._note_failure(trial, f"{type(error).__name__}: {error}")
+        else:
+            if self._finished(trial.trial_id, {}) is None:
+                raise ConfigError(
+                    f"run_trial must train by super().run_trial(trial, ...), but trial {trial.trial_id} ended without "
+                    "a training on record: train in fit of the hypermodel, or raise FailedTrialError for no score."
+                )
+            trial.status = keras_tuner.engine.trial.TrialStatus.COMPLETED
+
+    def _note_failure(self, trial: keras_tuner.engine.trial.Trial, message: str) -> None:
+        trial.status, trial.message = keras_tuner.engine.trial.TrialStatus.FAILED, message
+        record = self._finished(trial.trial_id, {}, (COMPLETED, PRUNED, FAILED))
+        if record is None:  # it failed before a training
+            record = TrialRecord(
+                self._trial_folder(trial.trial_id),
+                trial.trial_id,
+                RUNNING,
+                "search",
+                started_at=datetime.now(UTC).isoformat(),
+                hyperparameters=active_values(trial.hyperparameters),
+            )
+        if record.status != FAILED:
+            with fatal_when_unwritable():
+                files.create_folder(record.folder)
+                write_record(record.folder, dataclasses.replace(record, status=FAILED, message=message))
 
     def on_trial_begin(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Saves that the trial has begun, so that it is run again when this process is killed."""
@@ -864,7 +897,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             last = int(hp.values.get("tuner/epochs", epochs))
             first = int(hp.values.get("tuner/initial_epoch", 0))
 
-            build, fit = self._recipe(hp)
+            build, fit = self._recipe(trial)
             record = self._run(
                 TrialRecord(
                     self._trial_folder(trial.trial_id),
@@ -899,8 +932,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         return report
 
-    def _recipe(self, hp: keras_tuner.HyperParameters) -> tuple[Callable[[], GAN], Callable[..., Any]]:
-        """How the GAN of a point of the space is built and trained."""
+    def _recipe(self, trial: keras_tuner.engine.trial.Trial) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+        """How the GAN of a trial of the oracle is built and trained."""
+        hp = trial.hyperparameters
 
         def build() -> GAN:
             gan = self.hypermodel.build(hp)
@@ -912,8 +946,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
             return gan
 
-        def fit(gan: GAN, *args: Any, **kwargs: Any) -> Any:
-            return self.hypermodel.fit(hp, gan, *args, **kwargs)
+        def fit(gan: GAN, *args: Any, callbacks: list[keras.callbacks.Callback], **kwargs: Any) -> Any:
+            # The last one, as in KerasTuner: on_epoch_end of a subclass finds the scores in its logs.
+            return self.hypermodel.fit(hp, gan, *args, callbacks=[*callbacks, TunerCallback(self, trial)], **kwargs)
 
         return build, fit
 
