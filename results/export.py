@@ -189,8 +189,7 @@ def _load_gan(record: TrialRecord, content: dict[str, Any]) -> GAN:
 
     path = record.folder / files.STATE
     try:
-        gan = GAN(GANArchitecture.from_json(content), seed=0)
-        gan.compile()
+        gan = GAN(GANArchitecture.from_json(content), seed=0)  # without optimizers, whatever a hypermodel gave it
         gan.load_weights(path)
     except Exception as error:  # whatever the damaged part happens to break
         raise ProjectError(

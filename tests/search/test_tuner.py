@@ -357,8 +357,10 @@ class OwnGAN(GAN):
 class Builds(GANHyperModel):
     """A user's hypermodel with a `build` of its own: another GAN, and another optimizer with momentum."""
 
+    kind: type[GAN] = OwnGAN
+
     def build(self, hp: keras_tuner.HyperParameters) -> GAN:
-        gan = OwnGAN(self.architecture(hp))
+        gan = self.kind(self.architecture(hp))
         rate = keras.optimizers.schedules.ExponentialDecay(hp.Choice("rate", [1e-3, 1e-2]), 1, 0.5)
         gan.compile(keras.optimizers.SGD(rate, momentum=0.5), run_eagerly=True)
         return gan
@@ -387,6 +389,16 @@ def test_the_best_models_are_built_as_they_were_trained(tmp_path: Path) -> None:
         ProjectError, match=r"(?s)^The model of trial final_0 cannot be loaded: .*expected 1 variables, but "
     ):
         other.get_best_models()
+
+
+def test_the_discriminator_is_exported_whatever_optimizer_trained_it(tmp_path: Path) -> None:
+    hypermodel = Builds(SHAPE, TinySpace())
+    hypermodel.kind = GAN
+    tuner = run_search(tmp_path, hypermodel=hypermodel, max_trials=1)
+    exported = keras.saving.load_model(tuner.export(discriminator=True) / files.DISCRIMINATOR)
+    (gan,) = tuner.get_best_models()
+    for one, other in zip(exported.get_weights(), gan.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 class Hooked(GANTuner):
@@ -675,10 +687,12 @@ def test_max_trial_time(tmp_path: Path) -> None:
     assert len(executions) == 2
     assert (executions.epochs < 100_000).all()
     assert executions.score.notna().all()
-    # Half of a trial's time is left of the whole, at least, when one is started.
-    late = make_tuner(tmp_path, "late")
-    late.search(blobs(), epochs=1, max_time=100, max_trial_time=1000)
+    # Half of a trial's time is left, or a sixteenth of the whole, at least, when one is started.
+    late = make_tuner(tmp_path, "late", eager=True)
+    late.search(blobs(), epochs=1, max_time=100, max_trial_time=1000, spent=94)
     assert len(late.results()) == 0
+    late.search(blobs(), epochs=1, max_time=1000, max_trial_time=100_000)
+    assert len(late.results()) == 2
 
 
 def test_all_trials_failed(tmp_path: Path) -> None:
