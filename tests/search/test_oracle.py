@@ -440,8 +440,9 @@ def test_trials_that_were_made_with_optuna_itself(state: str, tmp_path: Path) ->
     if state == "COMPLETE":
         assert advice == "choose another project name."
         return
-    command = advice.removeprefix("end it with Optuna's ").removesuffix(".")
-    eval(command, {"study": study, "optuna": optuna})
+    which = "study.ask()" if state == "WAITING" else "2"
+    assert advice == f"end it with Optuna's study.tell({which}, state=optuna.trial.TrialState.FAIL)."
+    study.tell(study.ask() if state == "WAITING" else 2, state=TrialState.FAIL)
     again = make(tmp_path)
     assert [one["trial"] for one in run(again, 2)] == ["3", "4"]
     assert [trial.status for trial in again.trials.values()] == ["COMPLETED"] * 2 + ["FAILED"] + ["COMPLETED"] * 2
