@@ -414,7 +414,8 @@ def test_a_trial_that_was_begun_is_ended_however_little_time_is_left(tmp_path: P
     path = tmp_path / "search" / files.SEARCH
     files.write_json(path, files.read_json(path) | {"elapsed_s": 0.0})
     tuner = make_tuner(tmp_path, **{**SEARCH, "max_trials": 5})
-    tuner.search(blobs(), epochs=3, max_time=100.0, max_trial_time=1000.0)
+    # With less than a sixteenth of the time left, no new one begins.
+    tuner.search(blobs(), epochs=3, max_time=1000.0, max_trial_time=10_000.0, spent=950.0)
     assert [record.status for record in tuner.results().records] == ["COMPLETED"]
 
 
