@@ -201,6 +201,8 @@ class OptunaOracle(MendedOracle):
         self._retry_queue: list[str] = []
         self.ongoing_trials: dict[str, Any] = {}
         self._rungs = 1, 1
+        self._given: dict[str, dict[str, Value]] = {}
+        """The values of each trial, by id, as the study had them first."""
         self._untried = list(self.enqueue)
         """Points of which nobody has seen a trial yet."""
         self._enqueued_trials: set[str] = set()
@@ -364,6 +366,7 @@ class OptunaOracle(MendedOracle):
         """Makes KerasTuner's trial of one in the study."""
         trial = self._make_trial(trial_id, values, "RUNNING")
         self.trials[trial_id] = trial
+        self._given[trial_id] = dict(values)
         self.start_order.append(trial_id)
         return trial
 
@@ -522,18 +525,22 @@ class OptunaOracle(MendedOracle):
             release_trial(Path(self._project_dir), trial.trial_id)
 
     def _tell(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        if self._find(trial.trial_id).state.is_finished():  # by a try that was cut off
-            return
         number, state, score = int(trial.trial_id), TrialState.FAIL, None
-        self._note(number, VALUES, json.dumps(active_values(trial.hyperparameters)))  # with those that it added
+        notes: dict[str, Any] = {}
+        values = active_values(trial.hyperparameters)
+        if values != self._given[trial.trial_id]:  # it has added some
+            notes[VALUES] = json.dumps(values)
         if trial.status == "FAILED":
-            self._note(number, MESSAGE, trial.message)
+            notes[MESSAGE] = trial.message
         elif trial.trial_id in self._pruned:
             state = TrialState.PRUNED
-            self._note(number, SCORE, trial.score)
+            notes[SCORE] = trial.score
         else:
             state, score = TrialState.COMPLETE, trial.score
-        self.study.tell(number, score, state)
+        if notes and not self._find(trial.trial_id).state.is_finished():  # by a try that was cut off
+            for key, note in notes.items():
+                self._note(number, key, note)
+        self.study.tell(number, score, state, skip_if_finished=True)
 
     def _note(self, number: int, key: str, value: Any) -> None:
         trial = self._database.get_trial_id_from_study_id_trial_number(self._study_id, number)
