@@ -22,8 +22,8 @@ def watch(folder: str | Path, console: Console, *, baselines: int) -> bool:
 
     Args:
         folder: of the search.
-        baselines: trials that a search runs before those of its space, where it runs any.
         console: where to show it; once it is quiet, as that of the command line is when nobody reads on, this ends.
+        baselines: trials that a search runs before those of its space, where it runs any.
 
     Returns:
         Whether it was running.

@@ -875,7 +875,7 @@ def _load_tensorflow() -> None:
     # A third of the time of a command with nothing else to do goes to the garbage collector, which looks through the
     # 600,000 objects of these modules again and again as they load, and once more as the process ends.
     gc.disable()
-    # Another third goes to what the two take along where it is installed; an entry of None makes them do without.
+    # A quarter of the rest goes to what the two take along where they find it; an entry of None makes them do without.
     left_out = [name for name in LEFT_OUT if name not in sys.modules]
     sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]
     try:

@@ -121,20 +121,20 @@ def evaluate(
     name = data.name if against is None else against.name
     count = len(source) if isinstance(source, ImageDataset) else quality.samples
     source = _with_classes(source, data.train.class_names) if isinstance(source, ImageDataset) else source
-    is_labelled = isinstance(source, ImageDataset) and source.labels is not None
     try:
         if isinstance(source, ImageDataset):
             shuffled = _shuffled(source, [seed, 1])
-            labels = shuffled.labels if is_labelled and quality.class_names else None
+            labels = shuffled.labels if quality.class_names else None
             scores = quality.evaluate(shuffled.images, labels, second=True)
         else:
             _check_range(source, data.reference.images)
             scores = quality.evaluate(source, second=True)
     except DegenerateError as error:
         return Evaluation(count, name, {}, quality.floor, (error.flag,), str(error), quality)
-    if is_labelled:
-        scores[CAS] = classification_accuracy_score(source, data.holdout, seed=seed)
-    elif not isinstance(source, ImageDataset) and class_count(source):
+    if isinstance(source, ImageDataset):
+        if source.labels is not None:
+            scores[CAS] = classification_accuracy_score(source, data.holdout, seed=seed)
+    elif class_count(source):
         scores[CAS] = quality.cas(source)
     return Evaluation(count, name, scores, quality.floor, quality.flags(scores, count), None, quality)
 

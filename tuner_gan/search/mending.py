@@ -58,15 +58,15 @@ def mend_study(folder: Path, oracle: OptunaOracle, quality: QualityEvaluator) ->
     begun = files.trial_files(folder, files.RECORD)
     names = {path.parent.name.removeprefix(files.TRIAL_PREFIX) for path in begun}
     lost = range(len(oracle.trials), 1 + max((int(name) for name in names if name.isdecimal()), default=-1))
-    where = files.STUDY if oracle.storage is None else "the storage"
     gone = [one for one, trial in oracle.trials.items() if trial.status == "COMPLETED" and one not in names]
     if gone and oracle.storage is not None:
         reason += (
-            f"Trials {', '.join(gone)} of the study in {where} have no record in {folder}, so no table shows them: "
-            "if another copy of the folder has trained them, rename one of the two, and that gets a study of its own. "
+            f"Trials {', '.join(gone)} of the study in {oracle.where} have no record in {folder}, so no table shows "
+            "them: if another copy of the folder has trained them, rename one of the two, and that gets a study of its "
+            "own. "
         )
     if lost:
-        reason += f"Trials from {lost[0]} on are not in {where} any more and come back from their records."
+        reason += f"Trials from {lost[0]} on are not in {oracle.where} any more and come back from their records."
     if reason:
         warnings.warn(reason.strip(), UserWarning, stacklevel=2)
     if lost:

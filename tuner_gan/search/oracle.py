@@ -215,6 +215,11 @@ class OptunaOracle(MendedOracle):
     # The study.
 
     @property
+    def where(self) -> str:
+        """What messages call its database."""
+        return files.STUDY if self.storage is None else SHARED
+
+    @property
     def study(self) -> optuna.Study:
         """The Optuna study of this project; it is opened, or made, when it is first needed.
 
@@ -244,7 +249,7 @@ class OptunaOracle(MendedOracle):
         return study
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
-        return patiently(files.STUDY if self.storage is None else SHARED, call)
+        return patiently(self.where, call)
 
     @property
     def _direction(self) -> str:
@@ -440,7 +445,7 @@ class OptunaOracle(MendedOracle):
             which = "study.ask()" if frozen.state is TrialState.WAITING else frozen.number
             ending = f"end it with Optuna's study.tell({which}, state=optuna.trial.TrialState.FAIL)"
             raise ProjectError(
-                f"Trial {frozen.number} of the study in {files.STUDY if self.storage is None else SHARED} is not of "
+                f"Trial {frozen.number} of the study in {self.where} is not of "
                 "this search, but made with Optuna: give points to enqueue (--enqueue on the command line) instead, "
                 f"and, to go on, {'choose another project name' if frozen.state.is_finished() else ending}."
             )

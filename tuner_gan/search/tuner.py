@@ -21,7 +21,7 @@ import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
-from keras_tuner.src.engine.tuner_utils import TunerCallback
+from keras_tuner.src.engine.tuner_utils import TunerCallback  # which has no public name
 
 from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
@@ -1067,18 +1067,19 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         labels = find_labels(x, y, self.hypermodel, self.quality)
-        record = self.results().trial(trial_id)
-        build, fit = self._repeat(record)
+        results = self.results()
+        record = results.trial(trial_id)
+        build, fit = self._repeat(results, record)
         return rerun(self.folder, record.trial_id, images, labels, self.quality, build, fit)
 
-    def _repeat(self, record: TrialRecord) -> tuple[Callable[[], GAN], Callable[..., Any]]:
+    def _repeat(self, results: SearchResults, record: TrialRecord) -> tuple[Callable[[], GAN], Callable[..., Any]]:
         """How the GAN of a trial was built, before any training, and how it was trained."""
-        trial = record if record.repeats is None else self.results().trial(record.repeats)
+        trial = record if record.repeats is None else results.trial(record.repeats)
         build, fit = repeat(self.hypermodel, trial)
         return self._in_scope(build), fit
 
-    def _load(self, record: TrialRecord) -> GAN:
-        build, _ = self._repeat(record)
+    def _load(self, results: SearchResults, record: TrialRecord) -> GAN:
+        build, _ = self._repeat(results, record)
         return load_gan(record, build)
 
     def get_best_models(self, num_models: int = 1) -> list[GAN]:
@@ -1094,7 +1095,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         results = self.results()
         if num_models < 1:
             raise ConfigError(f"num_models must be at least 1, but got {num_models}.")
-        return [self._load(record) for record in _ranked(results)[:num_models] or [results.best]]
+        return [self._load(results, record) for record in _ranked(results)[:num_models] or [results.best]]
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """Returns the points of the best trials in the order of the table, where finalists come first; each once.
@@ -1117,7 +1118,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> GAN:
         """Loads the GAN of one trial, as `get_best_models` does."""
-        return self._load(self.results().trial(trial.trial_id))
+        results = self.results()
+        return self._load(results, results.trial(trial.trial_id))
 
     def export(
         self,
