@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 after Ctrl-C, 143 after SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    threads.keep_to_quota()
     try:
         with _plain_warnings():
             code: int = options.run(options)
