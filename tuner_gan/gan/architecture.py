@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.plain_data import check_types, from_json
+from tuner_gan.image_arrays import MAX_SIDE, MIN_SIDE
 
 Loss = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 Penalty = Literal["none", "r1", "r2", "r1_r2", "gradient_penalty", "dragan"]
@@ -30,7 +31,6 @@ AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 GENERATOR_NORMALIZATIONS: tuple[GeneratorNormalization, ...] = get_args(GeneratorNormalization)
 DISCRIMINATOR_NORMALIZATIONS: tuple[DiscriminatorNormalization, ...] = get_args(DiscriminatorNormalization)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-MIN_SIDE, MAX_SIDE = 8, 256
 
 
 @dataclass(frozen=True)
