@@ -20,7 +20,7 @@ from searches import QUIET, SHAPE, EagerHyperModel, FullQuality, MeanQuality, Ti
 from tuner_gan import files
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
-from tuner_gan.results.records import ExecutionRecord, TrialRecord
+from tuner_gan.results.records import ExecutionRecord, TrialRecord, write_record
 from tuner_gan.search import budget
 from tuner_gan.search import tuner as tuner_module
 from tuner_gan.search.budget import Budget
@@ -399,6 +399,27 @@ def test_a_worker_takes_over_the_choice_of_another(tmp_path: Path) -> None:
     tuner.search(blobs(), epochs=1)
     (finalist,), trials = split(tuner)
     assert tuner.results().config["finalists"] == [trials[-1].trial_id] == [finalist.repeats]
+
+
+def test_a_second_opinion_that_another_worker_has_asked_for_meanwhile_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner(
+        tmp_path, oracle="tpe", worker="b", finalists=1, finalist_seeds=1, eager=True, quality=FullQuality(blobs())
+    )
+    train = tuner._run_finalists
+
+    def asked_meanwhile(*args: Any) -> Any:
+        finalists, wanted = train(*args)
+        assert wanted == {"second_fcd"}
+        for record in finalists:
+            write_record(record.folder, dataclasses.replace(record, metrics={**record.metrics, "second_fcd": 7.0}))
+        return finalists, wanted
+
+    monkeypatch.setattr(tuner, "_run_finalists", asked_meanwhile)
+    tuner.search(blobs(), epochs=1)
+    (finalist,), _ = split(tuner)
+    assert finalist.metrics["second_fcd"] == 7.0
 
 
 def test_a_choice_that_cannot_be_kept_is_made_anew(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +61,10 @@ from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
 from tuner_gan.search.oracles import make_oracle, name_oracle, name_storage
 from tuner_gan.search.plain_errors import plain_errors
-from tuner_gan.search.project import CONTINUED, check_same, check_together, describe, read_search, training_fingerprint
+from tuner_gan.search.project import CONTINUED, check_together, describe, training_fingerprint
+from tuner_gan.search.project_folder import ProjectFolder
 from tuner_gan.search.rerun import Rerun, rerun
-from tuner_gan.search.storage import StudyDamagedError, ask_lock, release_trial, remove_search, take_trial
+from tuner_gan.search.storage import StudyDamagedError, ask_lock, remove_search
 from tuner_gan.search.tensorboard import TensorBoardLog
 from tuner_gan.search.trial import TrialRun, load_gan
 from tuner_gan.search.wear import Wear
@@ -230,14 +231,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
         self._budget = Budget(self.folder)
         self._final: FinalRound | None = None  # where there are to be no finalists
-        self._setup_lock = files.setup_lock(self.folder)
+        self._project = ProjectFolder(self.folder, worker)
         if overwrite and not self._is_worker():  # a worker would delete the trials of the others
             remove_search(self.folder, oracle.storage if isinstance(oracle, OptunaOracle) else storage)
         files.create_folder(self.folder)
-        with self._setup():
-            self._search = self._open_project(hypermodel, oracle)
+        with self._project.setup():
+            self._open_project(hypermodel, oracle)
             if worker is not None and files.count_workers(self.folder):  # others, whose study this one is to join
-                check_together(self.folder, self._search["config"], {"storage": name_storage(oracle)})
+                check_together(self.folder, self._project.search["config"], {"storage": name_storage(oracle)})
         # KerasTuner prints that it reloads; a library does not print.
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(
@@ -262,8 +263,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         how = f"oracle {name_oracle(self.oracle)}, objective {self.quality.objective}"
         return f"GANTuner({str(self.folder)!r}: {what}, {how}, seed {self.seed})"
 
-    def _open_project(self, hypermodel: GANHyperModel, oracle: keras_tuner.Oracle) -> dict[str, Any]:
-        """Writes search.json, or checks that the one there is of the same search."""
+    def _open_project(self, hypermodel: GANHyperModel, oracle: keras_tuner.Oracle) -> None:
+        """Writes search.json and the classifier, or checks that those there are of the same search."""
         wanted = describe(
             self.folder.name,
             quality=self.quality,
@@ -274,35 +275,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             classes=hypermodel.classes,
         )
         hypermodel.architecture(keras_tuner.HyperParameters())  # a space for other images or classes is refused now
-        path = self.folder / files.SEARCH
-        if path.exists():
-            with contextlib.suppress(ProjectError):  # the next line tells
-                files.mend(path)
-            stored = read_search(path)
-            check_same(self.folder, stored, wanted)
-            return stored
-        if self._is_worker():  # the chief writes it
-            return wanted
+        self._project.open(wanted, None if self._is_worker() else self._save_quality)  # the chief writes it
+
+    def _save_quality(self) -> None:
         if not (self.folder / files.CLASSIFIER_DIR / files.CARD).exists():
             self.quality.save(self.folder)
-        files.write_json(path, wanted, copied=True)
-        return wanted
-
-    def _setup(self) -> contextlib.AbstractContextManager[object]:
-        """What one worker at a time may do."""
-        return contextlib.nullcontext() if self.worker is None else self._setup_lock
-
-    def _look_at_search(self) -> dict[str, Any]:
-        """search.json as it is now: other workers may have changed it."""
-        if self.worker is not None:
-            self._search = read_search(self.folder / files.SEARCH)
-        return self._search
-
-    def _write_search(self, change: Callable[[dict[str, Any]], object]) -> None:
-        """Changes search.json."""
-        with self._setup():
-            change(self._look_at_search())
-            files.write_json(self.folder / files.SEARCH, self._search, copied=True)
 
     def _populate_initial_space(self) -> None:
         """Finds the space by sampling it; KerasTuner would build half a dozen models for that."""
@@ -459,10 +436,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return
         with contextlib.ExitStack() as held, plain_errors():
             with self._guard:
-                with self._setup():  # so that every worker whose lock is held has begun, with the settings noted
-                    held.enter_context(self._lock())
+                # So that every worker whose lock is held has begun, with the settings noted.
+                with self._project.setup():
+                    held.enter_context(self._project.lock())
                     self._begin(data, epochs, max_time, max_total_epochs, max_trial_time, spent, closing)
-                finalists: list[tuple[TrialRecord, frozenset[str]]] = []
+                finalists: list[TrialRecord] = []
+                wanted: frozenset[str] = frozenset()
                 try:
                     with contextlib.suppress(_BudgetSpentError):
                         self._run_baselines(data, epochs, callbacks, verbose)
@@ -470,7 +449,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         super().search(*data, epochs=epochs, callbacks=callbacks, verbose=verbose)
                     self._guard.check()
                     if not self.worn_out:
-                        finalists = self._run_finalists(data, callbacks, verbose)
+                        finalists, wanted = self._run_finalists(data, callbacks, verbose)
                 finally:
                     if isinstance(self.oracle, OptunaOracle):
                         self.oracle.release()
@@ -478,12 +457,13 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     with contextlib.suppress(OSError):
                         self._write_elapsed()
                 self._guard.check()
-            for record, names in finalists:
-                with self._taking(record.trial_id) as taken:
-                    if not taken:
+            for finalist in finalists:
+                with self._project.taking(finalist.trial_id) as taken:
+                    record = self._project.finished(finalist.trial_id, finalist.hyperparameters)
+                    if not taken or record is None or wanted <= record.metrics.keys():  # by another worker, meanwhile
                         continue
                     try:
-                        write_record(record.folder, ask(self.quality, record, names))
+                        write_record(record.folder, ask(self.quality, record, wanted))
                     except ProjectError as error:  # its generator is damaged
                         warnings.warn(f"{record.trial_id} has no second opinion: {error}", UserWarning, stacklevel=2)
         records = self.results().records
@@ -503,11 +483,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 stacklevel=2,
             )
 
-    def _lock(self) -> contextlib.AbstractContextManager[None]:
-        if self.worker is None:
-            return files.search_lock(self.folder)
-        return files.worker_lock(self.folder, self.worker)
-
     def _begin(
         self,
         training: tuple[np.ndarray, ...],
@@ -520,7 +495,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     ) -> None:
         # Another process may have searched here since this tuner was made. Of workers, one at a time is here.
         mend_records(self.folder)
-        self._search = self._open_project(self.hypermodel, self.oracle)
+        self._open_project(self.hypermodel, self.oracle)
+        stored = self._project.search
         most_failures = self.oracle.max_consecutive_failed_trials
         is_hyperband = isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle)
         config = {
@@ -541,7 +517,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "finalist_seeds": self.finalist_seeds,
         }
         if self.worker is not None and files.count_workers(self.folder) > 1:  # this one is among them
-            check_together(self.folder, self._search["config"], config)
+            check_together(self.folder, stored["config"], config)
         if isinstance(self.oracle, OptunaOracle):
             with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
                 mend_study(self.folder, self.oracle, self.quality)
@@ -550,7 +526,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         # Without this, a search killed in its first trial would have no state to go on from.
         self.save()
         fingerprint = training_fingerprint(training)
-        if self._search["data"].get("train_fingerprint", fingerprint) != fingerprint:
+        if stored["data"].get("train_fingerprint", fingerprint) != fingerprint:
             images = "images" if len(training) == 1 else "images or labels"
             raise ProjectError(f"{self.folder} holds a search with other training {images}: {CONTINUED}.")
 
@@ -563,12 +539,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if self._settings is not None:
                 search["settings"] = self._settings
 
-        self._write_search(note)
+        self._project.write(note)
         if not (self.folder / files.REAL).exists():
             with fatal_when_unwritable():
                 save_grid(pick_images(*training), self.folder / files.REAL)
         if self.worker is None:  # workers begin at any time, and each is told what went before
-            spent += float(self._search["elapsed_s"])
+            spent += float(stored["elapsed_s"])
         if max_time is not None:  # noted as it was asked for
             max_time = max(0.0, max_time - closing)
         self._final = None
@@ -603,7 +579,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _write_elapsed(self) -> None:
         self._noted = time.monotonic()
         elapsed = round(self._noted - self._budget.started, 3)
-        self._write_search(lambda search: search.update(elapsed_s=max(search["elapsed_s"], elapsed)))
+        self._project.write(lambda search: search.update(elapsed_s=max(search["elapsed_s"], elapsed)))
 
     def _run_baselines(self, data: tuple[np.ndarray, ...], epochs: int, callbacks: Any, verbose: int) -> None:
         # A chief trains nothing, and its workers would each train them.
@@ -624,12 +600,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "batch_size": training.batch_size,
             }
             # A baseline that fails is a row of the table like any other; the search goes on.
-            with self._taking(name) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
-                if not taken or self._finished(name, values, (COMPLETED, FAILED)) is not None:
+            with self._project.taking(name) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
+                if not taken or self._project.finished(name, values, (COMPLETED, FAILED)) is not None:
                     continue
                 self._forget_finalists()
                 self._run(
-                    TrialRecord(self._trial_folder(name), name, RUNNING, "baseline"),
+                    TrialRecord(self._project.trial(name), name, RUNNING, "baseline"),
                     functools.partial(dict, values),
                     functools.partial(make_gan, architecture),
                     GAN.fit,
@@ -639,28 +615,9 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     verbose,
                 )
 
-    @contextlib.contextmanager
-    def _taking(self, trial_id: str) -> Iterator[bool]:
-        """Takes a trial that no oracle gave out, for as long as the block runs, however it ends.
-
-        Yields:
-            Whether this process is to run it, because no other worker does.
-        """
-        try:
-            yield self.worker is None or take_trial(self.folder, trial_id)
-        finally:
-            release_trial(self.folder, trial_id)
-
     def _wait_for_others(self) -> None:
         """Waits until no other worker runs a trial that may become a finalist, or the time is over."""
-        if self.worker is None:
-            return
-        # Another worker that has waited for this one may have begun a finalist already.
-        while any(
-            files.is_locked(path)
-            for path in files.trial_files(self.folder, files.LOCK)
-            if not files.is_of_finalist(path)
-        ):
+        while self.worker is not None and self._project.runs_trials():
             self._guard.check()
             if self._budget.is_over():
                 return
@@ -682,17 +639,17 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _run_finalists(
         self, data: tuple[np.ndarray, ...], callbacks: Any, verbose: int
-    ) -> list[tuple[TrialRecord, frozenset[str]]]:
+    ) -> tuple[list[TrialRecord], frozenset[str]]:
         """Trains the best trials again, from fresh seeds.
 
         Returns:
-            The finalists that the second classifier has not seen yet, and the scores that it is to give.
+            The finalists, and the scores that the second classifier is to give each.
         """
         if self._final is None:
-            return []
+            return [], frozenset()
         self._wait_for_others()
         final = self._share(self._final)
-        with self._setup():
+        with self._project.setup():
             trials = self._choose_finalists(final)
         questions = final.questions(len(trials))
         budget = self._budget
@@ -711,11 +668,11 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if is_spent and not self._goes_on(trial_id):
                 break
             build, fit = repeat(self.hypermodel, trial)
-            with self._taking(trial_id) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
+            with self._project.taking(trial_id) as taken, contextlib.suppress(keras_tuner.errors.FailedTrialError):
                 if not taken or self._is_trained(final, trial):  # by another worker, meanwhile
                     continue
                 self._run(
-                    TrialRecord(self._trial_folder(trial_id), trial_id, RUNNING, FINALIST),
+                    TrialRecord(self._project.trial(trial_id), trial_id, RUNNING, FINALIST),
                     functools.partial(dict, trial.hyperparameters),
                     build,
                     fit,
@@ -727,28 +684,24 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     least_s=least,
                 )
             self._write_elapsed()
-        records = [self._finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
-        return [
-            (record, questions.names)
-            for record in records
-            if record is not None and not questions.names <= record.metrics.keys()
-        ]
+        records = [self._project.finished(finalist_id(trial), trial.hyperparameters) for trial in trials]
+        return [record for record in records if record is not None], questions.names
 
     def _choose_finalists(self, final: FinalRound) -> list[TrialRecord]:
         """Chooses them once: what goes on after an interruption goes on with the same, and so does another worker."""
         ranked = self.results().records
         completed = {trial.trial_id: trial for trial in ranked if trial.status == COMPLETED}
-        stored = self._look_at_search().get(files.FINALISTS)
+        stored = self._project.look().get(files.FINALISTS)
         if isinstance(stored, list) and all(trial_id in completed for trial_id in stored):
             return [completed[trial_id] for trial_id in stored]
         trials = final.choose(ranked, functools.partial(self._is_trained, final), until(self._budget.deadline))
         chosen = [trial.trial_id for trial in trials]
-        self._write_search(lambda search: search.update({files.FINALISTS: chosen}))
+        self._project.write(lambda search: search.update({files.FINALISTS: chosen}))
         return trials
 
     def _is_trained(self, final: FinalRound, trial: TrialRecord) -> bool:
         """Tells whether a trial has been trained again; with more epochs or seeds, and time, it is trained anew."""
-        record = self._finished(finalist_id(trial), trial.hyperparameters, (COMPLETED, FAILED))
+        record = self._project.finished(finalist_id(trial), trial.hyperparameters, (COMPLETED, FAILED))
         if record is None:
             return False
         if (record.planned_epochs or sys.maxsize) < final.epochs:  # an earlier version does not note them
@@ -761,8 +714,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _forget_finalists(self) -> None:
         """Lets finalists be chosen anew, because a trial begins that may be better."""
-        if files.FINALISTS in self._look_at_search():
-            self._write_search(lambda search: search.pop(files.FINALISTS, None))
+        if files.FINALISTS in self._project.look():
+            self._project.write(lambda search: search.pop(files.FINALISTS, None))
 
     def _is_shared(self) -> bool:
         """Tells whether KerasTuner's chief and workers share this search (the KERASTUNER_* variables)."""
@@ -792,12 +745,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _can_be_scored(self, trial_id: str) -> bool:
         """Tells whether a trial that was interrupted needs no more training to have a score, or to have failed."""
         # Of one that has ended, the oracle only is to hear how: a process may be killed just before that.
-        has_ended = self._finished(trial_id, {}, (COMPLETED, PRUNED, FAILED)) is not None
+        has_ended = self._project.finished(trial_id, {}, (COMPLETED, PRUNED, FAILED)) is not None
         return has_ended or self._goes_on(trial_id)
 
     def _goes_on(self, trial_id: str) -> bool:
         """Tells whether a trial that was interrupted can be scored, because it was trained for an epoch at least."""
-        return not self._budget.is_over() and (self._trial_folder(trial_id) / files.CHECKPOINT).exists()
+        return not self._budget.is_over() and (self._project.trial(trial_id) / files.CHECKPOINT).exists()
 
     def _check_wear(self) -> None:
         if self.worker is not None and self._wear.is_worn_out():
@@ -820,7 +773,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         except Exception as error:  # of a subclass's own run_trial: this class makes each one a FailedTrialError
             self._note_failure(trial, f"{type(error).__name__}: {error}")
         else:
-            if self._finished(trial.trial_id, {}) is None:
+            if self._project.finished(trial.trial_id, {}) is None:
                 raise ConfigError(
                     f"run_trial must train by super().run_trial(trial, ...), but trial {trial.trial_id} ended without "
                     "a training on record: train in fit of the hypermodel, or raise FailedTrialError for no score."
@@ -829,10 +782,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _note_failure(self, trial: keras_tuner.engine.trial.Trial, message: str) -> None:
         trial.status, trial.message = keras_tuner.engine.trial.TrialStatus.FAILED, message
-        record = self._finished(trial.trial_id, {}, (COMPLETED, PRUNED, FAILED))
+        record = self._project.finished(trial.trial_id, {}, (COMPLETED, PRUNED, FAILED))
         if record is None:  # it failed before a training
             record = TrialRecord(
-                self._trial_folder(trial.trial_id),
+                self._project.trial(trial.trial_id),
                 trial.trial_id,
                 RUNNING,
                 "search",
@@ -851,7 +804,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Tells the oracle, and saves."""
-        samples = self._trial_folder(trial.trial_id) / files.SAMPLES
+        samples = self._project.trial(trial.trial_id) / files.SAMPLES
         if isinstance(self.oracle, OptunaOracle) and samples.exists():
             self.oracle.attach(trial.trial_id, samples)
         try:
@@ -889,7 +842,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             keras_tuner.errors.FailedTrialError: the trial cannot be scored; the message says why.
         """
         hp = trial.hyperparameters
-        record = self._finished(trial.trial_id, active_values(hp), (COMPLETED, PRUNED, FAILED))
+        record = self._project.finished(trial.trial_id, active_values(hp), (COMPLETED, PRUNED, FAILED))
         if record is not None and record.status == FAILED:
             raise keras_tuner.errors.FailedTrialError(record.message)
         if record is None:
@@ -900,7 +853,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             build, fit = self._recipe(trial)
             record = self._run(
                 TrialRecord(
-                    self._trial_folder(trial.trial_id),
+                    self._project.trial(trial.trial_id),
                     trial.trial_id,
                     RUNNING,
                     "search",
@@ -943,7 +896,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     ConfigError(f"build(hp) must return a GAN, but it returned {gan!r}.")
                 )
             if hp.values.get("tuner/trial_id"):
-                gan.load_weights(self._trial_folder(hp.values["tuner/trial_id"]) / files.STATE)
+                gan.load_weights(self._project.trial(hp.values["tuner/trial_id"]) / files.STATE)
             return gan
 
         def fit(gan: GAN, *args: Any, callbacks: list[keras.callbacks.Callback], **kwargs: Any) -> Any:
@@ -951,21 +904,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             return self.hypermodel.fit(hp, gan, *args, callbacks=[*callbacks, TunerCallback(self, trial)], **kwargs)
 
         return build, fit
-
-    def _finished(
-        self, trial_id: str, hyperparameters: Mapping[str, Value], statuses: Sequence[str] = (COMPLETED, PRUNED)
-    ) -> TrialRecord | None:
-        """Returns a trial's record: a process may be killed after it, before the oracle has heard of it."""
-        path = self._trial_folder(trial_id) / files.RECORD
-        with contextlib.suppress(ProjectError):
-            record = TrialRecord.from_json(files.read_json(path), path.parent)
-            if record.status in statuses and hyperparameters.items() <= record.hyperparameters.items():
-                (path.parent / files.CHECKPOINT).unlink(missing_ok=True)  # killed just before that
-                return record
-        return None
-
-    def _trial_folder(self, trial_id: str) -> Path:
-        return files.trial_dir(self.folder, trial_id)
 
     def _run(
         self,
