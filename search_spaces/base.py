@@ -14,6 +14,7 @@ import numpy as np
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.plain_numbers import plain
 
 Value = bool | int | float | str
 """Of a hyperparameter."""
@@ -266,6 +267,7 @@ def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dic
     Raises:
         ConfigError: a name that the space does not have, or a value that it does not allow.
     """
+    given = {name: plain(value) for name, value in given.items()}
     known: dict[str, list[Any]] = {}
     for parameter in hp.space:
         known.setdefault(parameter.name, []).append(parameter)

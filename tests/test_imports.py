@@ -16,7 +16,7 @@ FOLDERS = {"tuner_gan": "tuner_gan", "search_spaces": "tuner_gan.search_spaces",
 
 FRAMEWORKS = ("keras", "tensorflow", "keras_tuner")
 DATASETS = ("array_files", "datasets", "image_arrays", "image_files", "image_labels", "known_datasets")
-GROUND = ("errors", "files", "images", "layout", "precision")
+GROUND = ("errors", "files", "images", "layout", "plain_numbers", "precision")
 """What every part stands on."""
 
 PARTS = ("quality", "gan", "search", "search_spaces", "results", "cli", "config")

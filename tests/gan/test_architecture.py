@@ -5,6 +5,7 @@ import math
 import typing
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -158,6 +159,21 @@ def test_json_has_every_field_and_nothing_else() -> None:
         },
         "classes": 0,
     }
+
+
+def test_numbers_may_be_those_of_numpy() -> None:
+    def build(whole: Any, number: Any) -> GANArchitecture:
+        return GANArchitecture(
+            tuple(map(whole, (28, 28, 1))),
+            GeneratorSpec("conv", latent_dim=whole(64), widths=(whole(32), whole(16))),
+            DiscriminatorSpec("conv", widths=(whole(16),), dropout=number(0.25)),
+            TrainingSpec(generator_lr=number(0.5), batch_size=whole(32)),
+            classes=whole(3),
+        )
+
+    architecture = build(np.int64, np.float32)
+    assert json.dumps(architecture.to_json()) == json.dumps(build(int, float).to_json())
+    assert hash(architecture) == hash(build(int, float))
 
 
 def test_an_architecture_cannot_be_changed() -> None:

@@ -380,6 +380,29 @@ def test_a_project_of_other_data_or_seed_is_refused(project: Path, digits: DataS
     assert QualityEvaluator.fit(digits, project, seed=SEED, samples=500).samples == 500
 
 
+def test_the_seed_may_be_one_of_numpy(digits: DataSplits, tmp_path: Path, quick: None) -> None:
+    seed, samples = np.int64(SEED), np.int64(333)
+    QualityEvaluator.fit(digits, tmp_path, seed=seed, samples=samples)  # type: ignore[arg-type]
+    assert QualityEvaluator.fit(digits, tmp_path, seed=SEED, samples=333).seed == SEED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed must be an integer from 0, but got -1."),
+        ({"seed": None}, "seed must be an integer from 0, but got None."),
+        ({"samples": 1}, "samples must be an integer from 2 or None, but got 1."),
+        ({"samples": 500.0}, "samples must be an integer from 2 or None, but got 500.0."),
+    ],
+)
+def test_a_seed_or_a_number_that_is_none(
+    arguments: dict[str, Any], message: str, digits: DataSplits, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        QualityEvaluator.fit(digits, tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupted_write_is_trained_again(copy: Path, quick: None) -> None:
     (copy / files.CLASSIFIER_DIR / files.CARD).unlink()
     fresh = QualityEvaluator.fit(few_digits(), copy, objective="kid")

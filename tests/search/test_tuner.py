@@ -588,6 +588,32 @@ def test_wrong_arguments_of_a_search(arguments: dict[str, Any], message: str, tm
         tuner.search(**({"x": blobs()} | arguments))
 
 
+def test_numbers_may_be_those_of_numpy(tmp_path: Path) -> None:
+    none: Any = np.int64(0)
+    one: Any = np.int64(1)
+    names = ("max_trials", "executions_per_trial", "finalist_seeds", "max_failures", "max_epochs")
+    shape: Any = tuple(np.array(SHAPE))
+    tuner = make_tuner(
+        tmp_path,
+        hypermodel=EagerHyperModel(shape, TinySpace(), classes=none),
+        enqueue=[{"generator_depth": 2 * one}],
+        max_model_size=np.uint16(50_000),
+        seed=none,
+        finalists=none,
+        **dict.fromkeys(names, one),
+    )
+    tuner.search(blobs(), epochs=one, max_total_epochs=one, max_time=600 * one, max_trial_time=np.float32(600) * one)
+    (record,) = tuner.results().records
+    assert (record.status, record.hyperparameters["generator_depth"]) == ("COMPLETED", 2)
+
+
+def test_numbers_of_an_oracle_may_be_those_of_numpy(tmp_path: Path) -> None:
+    one: Any = np.int64(1)
+    oracle = OptunaOracle(max_trials=one, seed=one, enqueue=[{"generator_depth": 2 * one}])
+    tuner = run_search(tmp_path, oracle=oracle, epochs=1, eager=True)
+    assert tuner.results().best.hyperparameters["generator_depth"] == 2
+
+
 @pytest.mark.parametrize("classes", [None, 1, -2, True, 2.0, "10"])
 def test_a_hypermodel_for_classes_that_are_none(classes: Any) -> None:
     message = f"classes must be 0 for GANs without labels, or an integer from 2, but got {classes!r}."

@@ -25,6 +25,7 @@ from tuner_gan.gan.normalization import FusedBatchNormalization
 from tuner_gan.gan.penalties import PENALTIES
 from tuner_gan.image_labels import check_class_indices
 from tuner_gan.images import generate_images, input_signature
+from tuner_gan.plain_numbers import check_count, check_limit
 from tuner_gan.precision import SINGLE, default_policy, precision
 
 if keras.config.backend() != "tensorflow":
@@ -109,10 +110,9 @@ class GAN(keras.Model):  # type: ignore[misc]
                 "dtype must be a policy with weights in float32 (float32, mixed_bfloat16, mixed_float16), but got "
                 f"{self.dtype_policy.name}."
             )
-        if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
-            raise ConfigError(f"seed must be an integer from 0 or None, but got {seed!r}.")
+        seed = check_limit("seed", seed, least=0)
         self.architecture = architecture
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed = random.randrange(2**31) if seed is None else seed
         shape, classes = architecture.image_shape, architecture.classes
         with precision(self.dtype_policy):
             self.generator = build_generator(architecture.generator, shape, classes, for_training=True)
@@ -600,9 +600,8 @@ class GAN(keras.Model):  # type: ignore[misc]
         steps_per_epoch = min(filter(None, limits), default=None)
         self._set_steps_per_call(steps_per_epoch)
         training = self.architecture.training
-        critic_steps, batch_size = training.critic_steps, training.batch_size if batch_size is None else batch_size
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ConfigError(f"batch_size must be an integer from 1, but got {batch_size!r}.")
+        critic_steps = training.critic_steps
+        batch_size = check_count("batch_size", training.batch_size if batch_size is None else batch_size)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
             images = self._check_images(x)

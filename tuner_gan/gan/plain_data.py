@@ -8,6 +8,7 @@ import typing
 from typing import Any, Literal, TypeVar
 
 from tuner_gan.errors import ConfigError
+from tuner_gan.plain_numbers import plain
 
 Spec = TypeVar("Spec")
 
@@ -43,11 +44,15 @@ def from_json(kind: type[Spec], value: Any, path: str) -> Spec:
 def check_types(spec: Any, path: str) -> None:
     """Refuses a value of another type than its field's, which would only surface deep inside Keras.
 
+    Scalars of NumPy's become Python's, which JSON knows: they are equal and have the same hash.
+
     Raises:
         ConfigError: the message names the field, its type and the value.
     """
     for name, hint in typing.get_type_hints(type(spec)).items():
         value = getattr(spec, name)
+        value = tuple(map(plain, value)) if isinstance(value, tuple) else plain(value)
+        object.__setattr__(spec, name, value)  # the dataclass is frozen
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, typing.cast(type[Any], hint)):
                 raise ConfigError(f"{path}.{name} must be a {getattr(hint, '__name__', hint)}, but got {value!r}.")

@@ -19,6 +19,7 @@ from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, unknown
 from tuner_gan.image_labels import misfit
 from tuner_gan.images import class_count, images_from_latents, latent_dim
+from tuner_gan.plain_numbers import check_count, check_limit
 from tuner_gan.quality import metrics
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, OBJECTIVES, SECOND
@@ -172,7 +173,8 @@ class QualityEvaluator:
                 are reference images, but 500 to 2,000.
 
         Raises:
-            ConfigError: another objective, or one that needs labels where there are none; or data without splits.
+            ConfigError: another objective, or one that needs labels where there are none; data without splits; or seed
+                or samples are none.
             ProjectError: the folder holds a classifier of other data or of another seed, or a damaged one, or cannot
                 be written.
             QualityError: `features` cannot be used.
@@ -186,6 +188,7 @@ class QualityEvaluator:
             >>> quality.score(generator)["fcd"]
         """
         _check_objective(objective, OBJECTIVES)
+        seed, samples = check_count("seed", seed, least=0), check_limit("samples", samples, least=2)
         if not isinstance(data, DataSplits):
             raise ConfigError(
                 "data must be the disjoint splits of a data set, datasets.load(...).split(seed=0) or "

@@ -15,6 +15,7 @@ import numpy as np
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError
 from tuner_gan.image_labels import check_class_indices
+from tuner_gan.plain_numbers import plain
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.search.hypermodel import GANHyperModel
 
@@ -76,28 +77,18 @@ def check_worker(worker: str, overwrite: bool) -> None:
         raise ConfigError(f"worker={worker!r} cannot be: {reason}.")
 
 
-def check_count(name: str, value: Any, least: int = 1, optional: bool = False) -> None:
-    """Refuses what is no integer from `least`, nor None where that means no limit.
+def check_seconds(name: str, value: Any) -> float | None:
+    """Returns a positive number, or None; refuses anything else.
 
     Raises:
         ConfigError: the message names the argument.
     """
-    if value is None and optional:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        expected = f"an integer from {least}" + (" or None" if optional else "")
-        raise ConfigError(f"{name} must be {expected}, but got {value!r}.")
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """Refuses what is no positive number, nor None.
-
-    Raises:
-        ConfigError: the message names the argument.
-    """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and value > 0 and math.isfinite(value)):
+    number = plain(value)
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if number is not None and not (is_number and number > 0 and math.isfinite(number)):
         raise ConfigError(f"{name} must be a positive number of seconds or None, but got {value!r}.")
+    seconds: float | None = number
+    return seconds
 
 
 def check_images(images: Any, shape: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ import keras_tuner
 from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
+from tuner_gan.plain_numbers import plain
 from tuner_gan.search_spaces import SPACES, make_space
 from tuner_gan.search_spaces.base import SearchSpace
 from tuner_gan.search_spaces.steering import SteeredSpace
@@ -35,9 +36,9 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self, image_shape: tuple[int, int, int], search_space: str | SearchSpace = "dcgan", classes: int = 0
     ) -> None:
         super().__init__(name="gan")
-        if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0 or classes == 1:
+        self.classes: int = plain(classes)
+        if not isinstance(self.classes, int) or isinstance(self.classes, bool) or self.classes < 0 or self.classes == 1:
             raise ConfigError(f"classes must be 0 for GANs without labels, or an integer from 2, but got {classes!r}.")
-        self.classes = classes
         try:
             height, width, channels = map(int, image_shape)
         except (TypeError, ValueError):
@@ -45,7 +46,7 @@ class GANHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self.image_shape = (height, width, channels)
         if isinstance(search_space, str):
             self.space_name = search_space
-            self.search_space = make_space(search_space, self.image_shape, classes)
+            self.search_space = make_space(search_space, self.image_shape, self.classes)
         elif isinstance(search_space, type) or not isinstance(search_space, SearchSpace):
             raise ConfigError(
                 f"search_space must be a name or an object with a method sample(hp), but got {search_space!r}."

@@ -19,7 +19,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError, ProjectError
+from tuner_gan.errors import ProjectError
+from tuner_gan.plain_numbers import check_count, plain
 from tuner_gan.search.distributions import find_distribution, from_optuna, name_parameters, to_optuna
 from tuner_gan.search.mirror import StudyMirror
 from tuner_gan.search.samplers import MOST_SEEN_BY_TPE, make_pruner, make_sampler
@@ -178,8 +179,7 @@ class OptunaOracle(MendedOracle):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
     ) -> None:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ConfigError(f"seed must be an integer from 0, but got {seed!r}.")
+        seed = check_count("seed", seed, least=0)
         super().__init__(
             objective=objective,
             max_trials=max_trials,
@@ -195,7 +195,7 @@ class OptunaOracle(MendedOracle):
         self.sampler = sampler
         self.pruner = pruner
         self.storage = storage
-        self.enqueue = tuple(dict(point) for point in enqueue)
+        self.enqueue = tuple({name: plain(value) for name, value in point.items()} for point in enqueue)
         self._search_seed = seed
         self._study: optuna.Study | None = None
         self._retry_queue: list[str] = []

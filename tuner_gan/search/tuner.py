@@ -28,6 +28,7 @@ from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, require
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import pick_images, save_grid
+from tuner_gan.plain_numbers import check_count, check_limit, plain
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results import load
 from tuner_gan.results.checks import Value
@@ -43,7 +44,6 @@ from tuner_gan.results.records import (
 )
 from tuner_gan.search.arguments import (
     check_callbacks,
-    check_count,
     check_images,
     check_oracle,
     check_pair,
@@ -173,14 +173,14 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         settings: dict[str, Any] | None = None,
     ) -> None:
         check_pair(hypermodel, quality)
-        check_count("max_trials", max_trials, optional=True)
-        check_count("max_epochs", max_epochs)
-        check_count("max_failures", max_failures, optional=True)
-        check_count("executions_per_trial", executions_per_trial)
-        check_count("seed", seed, least=0)
-        check_count("finalists", finalists, least=0)
-        check_count("finalist_seeds", finalist_seeds)
-        check_count("max_model_size", max_model_size, optional=True)
+        max_trials = check_limit("max_trials", max_trials)
+        max_epochs = check_count("max_epochs", max_epochs)
+        max_failures = check_limit("max_failures", max_failures)
+        executions_per_trial = check_count("executions_per_trial", executions_per_trial)
+        seed = check_count("seed", seed, least=0)
+        finalists = check_count("finalists", finalists, least=0)
+        finalist_seeds = check_count("finalist_seeds", finalist_seeds)
+        max_model_size = check_limit("max_model_size", max_model_size)
         if baselines not in ("all", "none"):
             raise ConfigError(f"baselines must be 'all' or 'none', but got {baselines!r}.")
         if oracle in ORACLES and oracle not in SAMPLERS and (enqueue or storage):
@@ -409,10 +409,10 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         images = x.images if isinstance(x, ImageDataset) else x
         check_images(images, self.hypermodel.image_shape)
-        check_count("epochs", epochs)
-        check_count("max_total_epochs", max_total_epochs, optional=True)
-        check_seconds("max_time", max_time)
-        check_seconds("max_trial_time", max_trial_time)
+        epochs = check_count("epochs", epochs)
+        max_total_epochs = check_limit("max_total_epochs", max_total_epochs)
+        max_time = check_seconds("max_time", max_time)
+        max_trial_time = check_seconds("max_trial_time", max_trial_time)
         for name, value in (("max_time", max_time), ("max_total_epochs", max_total_epochs)):
             if value is not None and self._is_shared():
                 raise ConfigError(
@@ -497,12 +497,12 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         mend_records(self.folder)
         self._open_project(self.hypermodel, self.oracle)
         stored = self._project.search
-        most_failures = self.oracle.max_consecutive_failed_trials
+        most_failures = plain(self.oracle.max_consecutive_failed_trials)
         is_hyperband = isinstance(self.oracle, keras_tuner.oracles.HyperbandOracle)
         config = {
             "epochs": epochs,
-            "max_epochs": self.oracle.max_epochs if is_hyperband else None,
-            "max_trials": self.oracle.max_trials,
+            "max_epochs": plain(self.oracle.max_epochs) if is_hyperband else None,
+            "max_trials": plain(self.oracle.max_trials),
             "max_time": max_time,
             "max_total_epochs": max_total_epochs,
             "max_trial_time": max_trial_time,
