@@ -106,7 +106,10 @@ def active_values(hp: keras_tuner.HyperParameters) -> dict[str, Value]:
 
 
 def describe_parameters(hp: keras_tuner.HyperParameters) -> list[tuple[str, str, str, str]]:
-    """Returns name, range, default and condition of each hyperparameter of a declared space, as text."""
+    """Returns name, range, default and condition of each hyperparameter of a declared space, as text.
+
+    Those are left out that no point has, such as the penalty's weight where the penalty is fixed to none.
+    """
     return [
         (
             parameter.name,
@@ -114,8 +117,23 @@ def describe_parameters(hp: keras_tuner.HyperParameters) -> list[tuple[str, str,
             f"{parameter.default:g}" if isinstance(parameter.default, float) else str(parameter.default),
             describe_conditions(parameter) or "always",
         )
-        for parameter in hp.space
+        for parameter in possible(hp.space)
     ]
+
+
+def possible(parameters: Iterable[Any]) -> list[Any]:
+    """Returns the hyperparameters that some point has, of those of a declared space, parents before children."""
+    found: list[Any] = []
+    for parameter in parameters:
+        if all(can_hold(condition, found) for condition in parameter.conditions):
+            found.append(parameter)
+    return found
+
+
+def can_hold(condition: Any, known: Iterable[Any]) -> bool:
+    """Tells whether one of the declarations known lets a condition be fulfilled."""
+    parents = [parameter for parameter in known if parameter.name == condition.name]
+    return any(allows(parent, value) and _is_at_step(parent, value) for parent in parents for value in condition.values)
 
 
 def describe_conditions(parameter: Any) -> str:

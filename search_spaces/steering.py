@@ -13,7 +13,7 @@ from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
-from tuner_gan.search_spaces.base import SearchSpace, Value, declare, describe_conditions, identity
+from tuner_gan.search_spaces.base import SearchSpace, Value, can_hold, declare, describe_conditions, identity
 
 Rule = Callable[[Any], Any]
 """Makes another declaration of one; raises ConfigError where it cannot."""
@@ -108,7 +108,7 @@ class SteeredSpace(Steerable):
         self.replaced: dict[str, list[Any]] = {name: [] for name in self._rules}
         opened: list[Any] = []
         for parameter in declared:
-            if all(_opens(opened, condition) for condition in parameter.conditions):
+            if all(can_hold(condition, opened) for condition in parameter.conditions):
                 opened.append(self._apply(parameter))
                 self.replaced.get(parameter.name, []).append(parameter)
         for name, replaced in self.replaced.items():
@@ -204,11 +204,6 @@ def _narrowed_range(parameter: Any, wanted: Any) -> Any:
 
 def _changed(parameter: Any, **changes: Any) -> Any:
     return type(parameter).from_config({**parameter.get_config(), **changes})
-
-
-def _opens(opened: list[Any], condition: Any) -> bool:
-    parents = [parameter for parameter in opened if parameter.name == condition.name]
-    return any(_admits(parent, value) for parent in parents for value in condition.values)
 
 
 def _check_held(declared: list[Any], value: Any) -> None:

@@ -20,13 +20,32 @@ from tuner_gan.gan.architecture import DiscriminatorSpec, GANArchitecture, Gener
 from tuner_gan.search.hypermodel import GANHyperModel
 from tuner_gan.search.project import _parameter, _space_difference
 from tuner_gan.search_spaces import SPACES, SearchSpace, Steerable, SteeredSpace, check_search_space, make_space
-from tuner_gan.search_spaces.base import active_values, declare, random_point
+from tuner_gan.search_spaces.base import active_values, declare, describe_parameters, random_point
 
 SHAPE = (28, 28, 1)
 
 
 def _architecture(units: int = 4) -> GANArchitecture:
     return GANArchitecture((8, 8, 1), GeneratorSpec("dense", 4, (units,)), DiscriminatorSpec("dense", (units,)))
+
+
+def test_what_no_point_of_a_steered_space_has_is_not_described() -> None:
+    space = make_space("dcgan", SHAPE)
+
+    def described(space: SearchSpace) -> set[str]:
+        return {name for name, *_ in describe_parameters(declare(space))}
+
+    every = described(space)
+    assert every == {parameter.name for parameter in declare(space).space}
+    hinge = SteeredSpace(space).fix(loss="hinge", penalty="none").narrow(generator_depth=(1, 2), optimizer=["adamw"])
+    impossible = {"label_smoothing", "wasserstein_lambda", "penalty_gamma", "penalty_lambda"}
+    assert every - described(hinge) == impossible | {"generator_width_3", "generator_width_4"}
+    assert every - described(hinge.fix(optimizer="adamw")) == every - described(hinge)
+    # The penalty's weight hangs on the penalty, which hangs on the loss.
+    assert every - described(SteeredSpace(space).fix(loss="wasserstein", optimizer="rmsprop")) == {
+        *("label_smoothing", "penalty", "penalty_gamma", "penalty_lambda"),
+        *("beta1", "beta2", "weight_decay"),
+    }
 
 
 class Kinds:
