@@ -82,7 +82,7 @@ def export(
         )
     generator, images = _try_generator(source, record.trial_id)
     architecture = files.read_json(record.folder / files.ARCHITECTURE)  # damaged, it must not stop the copying midway
-    gan = _load_gan(record, architecture) if discriminator else None
+    gan = _load_judge(record, architecture) if discriminator else None
     files.create_folder(target)
     _delete_others(target, formats)
     for name in (files.GENERATOR, files.ARCHITECTURE):
@@ -182,15 +182,28 @@ def _try_generator(path: Path, trial_id: str) -> tuple[keras.Model, Any]:
         raise ProjectError(f"The generator of trial {trial_id} cannot be exported: {error}") from error
 
 
-def _load_gan(record: TrialRecord, content: dict[str, Any]) -> GAN:
-    """Both networks as they were at the end of the best training."""
+def _load_judge(record: TrialRecord, content: dict[str, Any]) -> GAN:
+    """A GAN whose discriminator is as it was at the end of the best training; its generator is untrained."""
+    import keras
+
     from tuner_gan.gan.architecture import GANArchitecture
     from tuner_gan.gan.model import GAN
 
+    class Judge(keras.Model):  # type: ignore[misc]
+        """All that is read of the file: a subclass of GAN has weights, layers and optimizers of its own in it, too."""
+
+        def __init__(self, discriminator: keras.Model) -> None:
+            super().__init__()
+            self.discriminator = discriminator
+            self.built = True  # else Keras loads nothing
+
+        def load_own_variables(self, store: Any) -> None:
+            """Loads none: those are the GAN's."""
+
     path = record.folder / files.STATE
     try:
-        gan = GAN(GANArchitecture.from_json(content), seed=0)  # without optimizers, whatever a hypermodel gave it
-        gan.load_weights(path)
+        gan = GAN(GANArchitecture.from_json(content), seed=0)
+        Judge(gan.discriminator).load_weights(path)
     except Exception as error:  # whatever the damaged part happens to break
         raise ProjectError(
             f"The discriminator of trial {record.trial_id} cannot be exported: {path} is missing or damaged "

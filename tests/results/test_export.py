@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -349,6 +350,31 @@ def test_the_card_says_what_the_discriminator_takes_and_returns(
     assert model.output_shape == (None, 4 if "1 + 3" in returns else 1)
     assert "discriminator.keras" not in card_of(export(project))
     assert files.read_json(project / "best" / files.MODEL_CARD_JSON)["discriminator"] is None
+
+
+class Subclass(GAN):
+    """A user's own, with a layer, a weight and random numbers of its own."""
+
+    def __init__(self, architecture: GANArchitecture, **kwargs: Any) -> None:
+        super().__init__(architecture, **kwargs)
+        self.critic = keras.layers.Dense(3)
+        self.critic.build((None, 2))
+        self.factor = self.add_weight(shape=(2,), name="factor")
+        self.noise = keras.layers.GaussianNoise(0.1)
+
+
+def test_the_discriminator_of_a_subclass_with_weights_of_its_own(project: Path, gan: GAN) -> None:
+    other = Subclass(gan.architecture)
+    other.compile()
+    state = project / "trial_0001" / files.STATE
+    other.save_weights(state)
+    model = keras.saving.load_model(export(project, discriminator=True) / files.DISCRIMINATOR)
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(images), other.discriminator(images), rtol=1e-4, atol=1e-6)
+    with h5py.File(state, "a") as file:
+        del file["discriminator"]
+    with pytest.raises(ProjectError, match=r"^The discriminator of trial 0001 cannot be exported: .*weights\.h5 is "):
+        export(project, discriminator=True)
 
 
 def test_the_card_of_a_finalist_says_what_it_repeats(project: Path) -> None:
