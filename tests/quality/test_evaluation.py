@@ -18,7 +18,7 @@ from short_trainings import short_trainings
 
 from tuner_gan import datasets
 from tuner_gan.datasets import DataSplits, ImageDataset
-from tuner_gan.errors import QualityError
+from tuner_gan.errors import ConfigError, QualityError
 from tuner_gan.quality import ReferenceClassifier, metrics
 from tuner_gan.quality import evaluation as evaluation_module
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
@@ -290,3 +290,10 @@ def test_images_of_other_channels_are_refused(digits: DataSplits) -> None:
 def test_too_few_images_are_refused(digits: DataSplits, count: int) -> None:
     with pytest.raises(QualityError, match="30"):
         evaluate(images_of(digits.holdout, count), digits, seed=SEED)
+
+
+def test_a_seed_that_cannot_be_is_refused(digits: DataSplits) -> None:
+    with pytest.raises(ConfigError, match=r"^seed must be an integer from 0, but got -1\.$"):
+        evaluate(digits.holdout, digits, against=digits.reference, seed=-1)
+    with pytest.raises(ConfigError, match=r"^seed must be an integer from 0, but got 2\.5\.$"):
+        ReferenceClassifier.fit(digits.train, digits.holdout, seed=2.5)  # type: ignore[arg-type]

@@ -355,6 +355,23 @@ def test_data_without_splits_are_refused(digits: DataSplits, tmp_path: Path, mak
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        *(("seed", value, "0") for value in (-1, 2.5, "0", None, True, np.int64(3))),
+        *(("samples", value, "6 or None") for value in (2.5, 0, -1, 5, "500", True, np.int64(500))),
+    ],
+)
+def test_a_seed_or_samples_that_cannot_be_are_refused_before_training(
+    digits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, expected: str
+) -> None:
+    monkeypatch.setattr(ReferenceClassifier, "fit", refuse_to_train)
+    message = f"{name} must be an integer from {expected}, but got {value!r}."
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        QualityEvaluator.fit(digits, tmp_path, **{name: value})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_project_trains_its_classifier_once(
     project: Path, digits: DataSplits, quality: QualityEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

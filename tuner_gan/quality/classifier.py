@@ -18,6 +18,7 @@ from tuner_gan import files
 from tuner_gan.datasets import ImageDataset
 from tuner_gan.errors import QualityError
 from tuner_gan.layout import channels_last
+from tuner_gan.plain_numbers import check_count
 from tuner_gan.precision import SINGLE, precision
 from tuner_gan.quality.frozen import Floats, FrozenNetwork, Images, damaged, inference_batch, load_frozen
 
@@ -77,7 +78,9 @@ class ReferenceClassifier(FrozenNetwork):
 
         Raises:
             QualityError: the images of `holdout` have another shape, or only one of the two has labels.
+            ConfigError: the seed is no integer from 0.
         """
+        seed = check_count("seed", seed, least=0)
         if holdout.image_shape != train.image_shape or (holdout.labels is None) != (train.labels is None):
             raise QualityError(
                 "train and holdout must have the same image shape and both have labels or none, "

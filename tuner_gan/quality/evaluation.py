@@ -18,6 +18,7 @@ import pandas as pd
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import DegenerateError, QualityError
 from tuner_gan.images import class_count, sample_images
+from tuner_gan.plain_numbers import check_count
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, EVERY
 from tuner_gan.quality.evaluator import QualityEvaluator
@@ -102,11 +103,13 @@ def evaluate(
 
     Raises:
         QualityError: images of another shape than the data, or fewer than 30.
+        ConfigError: the seed is no integer from 0.
 
     Warns:
         UserWarning: the generator's images seem to be in another range than [-1, 1]; or the images are labelled with
             other classes than the data.
     """
+    seed = check_count("seed", seed, least=0)
     if data.image_shape[2] == 1:
         source = _without_colour(source) if isinstance(source, ImageDataset) else source
         against = None if against is None else _without_colour(against)

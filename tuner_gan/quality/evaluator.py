@@ -169,12 +169,12 @@ class QualityEvaluator:
             features: instead of a classifier of the project's own, any Keras model from images, float32
                 `[N, H, W, C]` in 0..255, to features `[N, d]`; or the path of a .keras file with one; or the name of a
                 `keras.applications` network, with its ImageNet weights. Scores of classes are left out then.
-            samples: images that are generated for each score and compared pair by pair; None for as many as there
-                are reference images, but 500 to 2,000.
+            samples: images that are generated for each score and compared pair by pair, at least 6; None for as many
+                as there are reference images, but 500 to 2,000.
 
         Raises:
-            ConfigError: another objective, or one that needs labels where there are none; data without splits; or seed
-                or samples are none.
+            ConfigError: another objective, or one that needs labels where there are none; data without splits; or a
+                seed or samples that are no such integers.
             ProjectError: the folder holds a classifier of other data or of another seed, or a damaged one, or cannot
                 be written.
             QualityError: `features` cannot be used.
@@ -188,7 +188,7 @@ class QualityEvaluator:
             >>> quality.score(generator)["fcd"]
         """
         _check_objective(objective, OBJECTIVES)
-        seed, samples = check_count("seed", seed, least=0), check_limit("samples", samples, least=2)
+        seed, samples = check_count("seed", seed, least=0), check_limit("samples", samples, least=FEWEST_EVALUATED)
         if not isinstance(data, DataSplits):
             raise ConfigError(
                 "data must be the disjoint splits of a data set, datasets.load(...).split(seed=0) or "
