@@ -81,8 +81,10 @@ class SearchResults:
         """Finds a trial by its id, which may lack leading zeros, or by "best".
 
         Raises:
-            SelectionError: there is no such trial.
+            SelectionError: there is no such trial, or its id is no text.
         """
+        if not isinstance(trial_id, str):
+            raise SelectionError(f"A trial's id must be text, such as 'best' or '0003', but got {trial_id!r}.")
         if trial_id == "best":
             return self.best
         ids = {trial.trial_id: trial for trial in self.project.trials}

@@ -396,6 +396,9 @@ def test_a_trial_is_found_by_its_id(tmp_path: Path) -> None:
     for unknown in ("7", "8", "1", "", "Best"):
         with pytest.raises(SelectionError, match="choose best or one of 0000, 0003, 0007, 07, a1"):
             found.trial(unknown)
+    for no_text in (3, None, ["0003"]):
+        with pytest.raises(SelectionError, match=r"^A trial's id must be text, such as 'best' or '0003', but got "):
+            found.classes(no_text)  # type: ignore[arg-type]
     with pytest.raises(SelectionError, match="has no trial yet"):
         results.load(write_project(tmp_path / "empty")).trial("3")
     many = results.load(write_project(tmp_path / "many", *(record_json(f"{i:04}") for i in range(23))))
