@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -202,10 +202,12 @@ def select(
 
     Raises:
         SelectionError: a column that the table does not have; it names the closest one.
-        ConfigError: `top` is less than 1.
+        ConfigError: `top` is no number from 1, or `columns` is no list of names, or an empty one.
     """
-    if top is not None and top < 1:
-        raise ConfigError(f"Expected at least 1 row to show, got {top}: choose 1 or more.")
+    if top is not None and (not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1):
+        raise ConfigError(f"Expected at least 1 row to show, got {top!r}: choose 1 or more.")
+    if columns is not None and not _are_names(columns):
+        raise ConfigError(f"Expected a list of columns, such as ['rank', 'score'], got {columns!r}.")
     if sort is not None:
         name = sort.removeprefix("-")
         _check_column(table, name)
@@ -218,6 +220,12 @@ def select(
             _check_column(table, name)
         table = table[list(dict.fromkeys(columns))]
     return table
+
+
+def _are_names(columns: Any) -> bool:
+    """Whether it is a list of texts, or what counts as one; a text alone would be read letter by letter."""
+    is_list = isinstance(columns, Collection) and not isinstance(columns, str)
+    return is_list and len(columns) > 0 and all(isinstance(name, str) for name in columns)
 
 
 def _check_column(table: pd.DataFrame, name: str) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -441,6 +443,23 @@ def test_select(tmp_path: Path) -> None:
     assert select(table, columns=["trial_id"], sort="-score", top=9)["trial_id"].tolist()[-1] == "0003"
     assert dtypes(select(table, sort="-started_at", top=1)) == TRIALS
     assert table["trial_id"].tolist() == ["0001", "0002", "0000", "0003"]
+    assert select(table, columns=table.columns[:2], top=np.int64(2)).shape == (2, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("columns", ["rank", "", [], ["rank", 3], 3])
+def test_what_is_no_list_of_columns_is_refused(tmp_path: Path, columns: Any) -> None:
+    found = results.load(write_project(tmp_path / "demo", record_json()))
+    message = f"Expected a list of columns, such as ['rank', 'score'], got {columns!r}."
+    for text in (found.to_markdown, found.to_latex):
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+            text(columns)
+
+
+@pytest.mark.parametrize("top", [0, 2.5, "3", True])
+def test_what_is_no_number_of_rows_is_refused(tmp_path: Path, top: Any) -> None:
+    found = results.load(write_project(tmp_path / "demo", record_json()))
+    with pytest.raises(ConfigError, match=f"^Expected at least 1 row to show, got {re.escape(repr(top))}: "):
+        found.to_markdown(["rank"], top)
 
 
 @pytest.mark.parametrize(
