@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +33,8 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
         ProjectError: a folder is no project, the searches have different objectives, or different reference
             classifiers while `mixed` is not set.
     """
-    if isinstance(folders, str) or not all(isinstance(folder, str | os.PathLike) for folder in folders):
+    is_list = isinstance(folders, Collection) and not isinstance(folders, str)
+    if not is_list or not all(isinstance(folder, str | os.PathLike) for folder in folders):
         raise ConfigError(f"Expected a list of folders of searches, such as ['runs/one', 'runs/two'], got {folders!r}.")
     if not folders or len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise ConfigError(f"Expected different folders of searches, got {[str(folder) for folder in folders]}.")

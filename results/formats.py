@@ -76,8 +76,10 @@ def check_formats(formats: Sequence[str]) -> None:
     """Refuses formats that are not known or whose packages are missing.
 
     Raises:
-        ConfigError: the message names the format, and what to install.
+        ConfigError: the message names the format, and what to install; or they are no list of names.
     """
+    if isinstance(formats, str) or not all(isinstance(name, str) for name in formats):
+        raise ConfigError(f"Expected a list of formats, such as ['keras', 'onnx'], got {formats!r}.")
     for name in formats:
         if name not in FORMATS:
             raise unknown("format", name, list(FORMATS))

@@ -60,7 +60,7 @@ def test_a_folder_counts_once(tmp_path: Path) -> None:
         results.compare([one, f"{one}/"])
     with pytest.raises(ConfigError, match="different folders"):
         results.compare([])
-    for other in (str(one), [results.load(one), results.load(one)]):
+    for other in (str(one), one, None, [results.load(one), results.load(one)]):
         with pytest.raises(ConfigError, match=r"Expected a list of folders of searches, such as \['runs/one', "):
             results.compare(other)  # type: ignore[arg-type]
     with pytest.raises(ProjectError, match="does not exist"):
