@@ -101,6 +101,11 @@ def test_a_guard_without_its_scores_is_silent() -> None:
     assert find_flags({"fcd": 3.0}, REAL, 1000, 1000, 1000) == ()
     without_classes = {name: value for name, value in REAL.items() if not name.endswith(("kl", "classifier_score"))}
     assert find_flags({**without_classes, "second_fcd": 0.2}, without_classes, 1000, 1000, 1000) == ("adversarial",)
+    for name in ("authenticity", "memorisation", "second_fcd"):
+        assert find_flags({name: REAL[name]}, REAL, 1000, 1000, 1000) == ()
+        without = {other: value for other, value in REAL.items() if other != name}
+        for scores, floor in ((without, REAL), (REAL, without)):
+            assert find_flags({**scores, "recall": 0.01}, floor, 1000, 1000, 1000) == ("collapsed",)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def find_flags(
 
     Args:
         scores: of the images, by the names of the tables. A guard whose scores are missing raises no flag.
-        floor: the same scores of held-out real images.
+        floor: the same scores of held-out real images; a score that is missing here counts as missing.
         count: images that were compared pair by pair, which decides what can be chance; fewer than 30 raise no flag.
         reference: real images that they were compared with.
         holdout: held-out real images that had the scores of `floor`.
@@ -56,6 +56,7 @@ def find_flags(
     """
     if count < FEWEST:
         return ()
+    scores = {name: value for name, value in scores.items() if name in floor}
     found = {
         "memorising": _is_memorising(scores, floor, count, reference, holdout),
         "collapsed": _is_collapsed(scores, floor),
@@ -67,7 +68,7 @@ def find_flags(
 def _is_memorising(
     scores: Mapping[str, float], floor: Mapping[str, float], count: int, reference: int, holdout: int
 ) -> bool:
-    if "authenticity" not in scores:
+    if not {"authenticity", "memorisation"} <= scores.keys():
         return False
     authentic, real = scores["authenticity"] / 100, floor["authenticity"] / 100
     error = math.sqrt(authentic * (1 - authentic) / count + real * (1 - real) / holdout)
@@ -91,7 +92,7 @@ def _is_collapsed(scores: Mapping[str, float], floor: Mapping[str, float]) -> bo
 
 
 def _is_adversarial(scores: Mapping[str, float], floor: Mapping[str, float]) -> bool:
-    if "second_fcd" not in scores:
+    if not {"fcd", "second_fcd"} <= scores.keys():
         return False
     excess, second = scores["fcd"] - floor["fcd"], scores["second_fcd"] - floor["second_fcd"]
     if second > DISAGREEMENT * max(excess, 0.0) + FCD_SLACK:
