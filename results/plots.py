@@ -23,7 +23,7 @@ from plotly.subplots import make_subplots
 
 from tuner_gan import files
 from tuner_gan.errors import ConfigError, SelectionError, first_line, require
-from tuner_gan.images import class_count, draw_grid, draw_latents, images_from_latents, latent_dim
+from tuner_gan.images import check_generator, class_count, draw_grid, draw_latents, images_from_latents, latent_dim
 from tuner_gan.results.importance import importance_table
 from tuner_gan.results.records import COMPLETED, FINALIST, METRIC, PRUNED
 from tuner_gan.results.tables import HP
@@ -317,8 +317,9 @@ def latent_walk(model: Any, rows: int = 6, steps: int = 10, seed: int = 0) -> go
 
     Raises:
         ConfigError: too few rows or steps.
-        QualityError: NaN or infinity in the output.
+        QualityError: it is no model, or NaN or infinity in its output.
     """
+    check_generator(model)
     if rows < 1 or steps < 2:
         raise ConfigError(f"Expected at least 1 row and 2 steps, got {rows} and {steps}.")
     ends = draw_latents(2 * rows, latent_dim(model), seed).reshape(rows, 2, -1)

@@ -98,6 +98,23 @@ def images_from_latents(
     return np.concatenate(outputs)
 
 
+def check_generator(model: object, instead: str = "", advice: str = "") -> None:
+    """Refuses what is no generator, such as the path of one, or a whole GAN.
+
+    Args:
+        model: what was given.
+        instead: what else would do, and `advice` how to come by it; for the message.
+
+    Raises:
+        QualityError: it has no inputs.
+    """
+    if not hasattr(model, "inputs"):
+        raise QualityError(
+            f"expected {instead and f'{instead}, or '}a generator, a Keras model of declared inputs, but got "
+            f"{type(model).__name__}: the generator of a GAN is gan.ema_generator{advice and f', and {advice}'}."
+        )
+
+
 def class_count(generator: keras.Model) -> int:
     """Number of classes of a conditional generator, which is told in its embeddings; 0 for any other."""
     if len(generator.inputs) != 2:

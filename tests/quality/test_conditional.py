@@ -233,6 +233,8 @@ def test_cas_needs_images_and_a_conditional_generator(
     monkeypatch.setattr(ReferenceClassifier, "fit", refuse_to_train)
     with pytest.raises(QualityError, match="for the 10 classes of the real images, but it is not conditional"):
         fitted.cas(generator_model())
+    with pytest.raises(QualityError, match=r"^expected a generator, .* but got Model: .* is gan\.ema_generator\.$"):
+        fitted.cas(keras.Model())
     fitted.card["fit_s"] = 7.5
     assert fitted.cas_s == 7.5
 

@@ -297,3 +297,11 @@ def test_a_seed_that_cannot_be_is_refused(digits: DataSplits) -> None:
         evaluate(digits.holdout, digits, against=digits.reference, seed=-1)
     with pytest.raises(ConfigError, match=r"^seed must be an integer from 0, but got 2\.5\.$"):
         ReferenceClassifier.fit(digits.train, digits.holdout, seed=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [lambda digits: digits.holdout.images, lambda digits: "generator.keras"])
+def test_what_is_neither_a_set_of_images_nor_a_generator_is_refused(digits: DataSplits, make: Any) -> None:
+    source = make(digits)
+    message = rf"^expected an ImageDataset, or a generator, .* got {type(source).__name__}: .* datasets\.from_arrays\("
+    with pytest.raises(QualityError, match=message):
+        evaluate(source, digits)

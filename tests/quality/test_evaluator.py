@@ -358,8 +358,8 @@ def test_data_without_splits_are_refused(digits: DataSplits, tmp_path: Path, mak
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        *(("seed", value, "0") for value in (-1, 2.5, "0", None, True, np.int64(3))),
-        *(("samples", value, "6 or None") for value in (2.5, 0, -1, 5, "500", True, np.int64(500))),
+        *(("seed", value, "0") for value in (-1, 2.5, "0", None, True)),
+        *(("samples", value, "6 or None") for value in (2.5, 0, -1, 5, "500", True)),
     ],
 )
 def test_a_seed_or_samples_that_cannot_be_are_refused_before_training(

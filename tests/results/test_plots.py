@@ -15,7 +15,7 @@ from PIL import Image
 from project_folders import failed_json, record_json, running_json, write_project, write_trial
 
 from tuner_gan import results
-from tuner_gan.errors import ConfigError, ProjectError, SelectionError
+from tuner_gan.errors import ConfigError, ProjectError, QualityError, SelectionError
 from tuner_gan.images import draw_latents, save_grid
 from tuner_gan.results import plots
 
@@ -239,6 +239,8 @@ def test_a_walk_goes_from_latent_to_latent_without_leaving_the_sphere() -> None:
         assert image.width > image.height
     with pytest.raises(ConfigError, match="at least 1 row and 2 steps, got 2 and 1"):
         plots.latent_walk(model, rows=2, steps=1)
+    with pytest.raises(QualityError, match=r"^expected a generator, .* but got str: .* is gan\.ema_generator\.$"):
+        plots.latent_walk("best/generator.keras")
 
 
 def test_a_page_of_a_figure_needs_no_network(found: results.SearchResults, tmp_path: Path) -> None:

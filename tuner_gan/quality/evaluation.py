@@ -17,7 +17,7 @@ import pandas as pd
 
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import DegenerateError, QualityError
-from tuner_gan.images import class_count, sample_images
+from tuner_gan.images import check_generator, class_count, sample_images
 from tuner_gan.plain_numbers import check_count
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
 from tuner_gan.quality.catalogue import CAS, EVERY
@@ -102,7 +102,7 @@ def evaluate(
         features: instead of the first classifier; see `QualityEvaluator.fit`.
 
     Raises:
-        QualityError: images of another shape than the data, or fewer than 30.
+        QualityError: images of another shape than the data, or fewer than 30; or what is no set and no generator.
         ConfigError: the seed is no integer from 0.
 
     Warns:
@@ -110,6 +110,8 @@ def evaluate(
             other classes than the data.
     """
     seed = check_count("seed", seed, least=0)
+    if not isinstance(source, ImageDataset):
+        check_generator(source, "an ImageDataset", "datasets.from_arrays(images) makes such a set")
     if data.image_shape[2] == 1:
         source = _without_colour(source) if isinstance(source, ImageDataset) else source
         against = None if against is None else _without_colour(against)

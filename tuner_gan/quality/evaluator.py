@@ -18,7 +18,7 @@ from tuner_gan import files
 from tuner_gan.datasets import DataSplits, ImageDataset
 from tuner_gan.errors import ConfigError, DegenerateError, ProjectError, QualityError, unknown
 from tuner_gan.image_labels import misfit
-from tuner_gan.images import class_count, images_from_latents, latent_dim
+from tuner_gan.images import check_generator, class_count, images_from_latents, latent_dim
 from tuner_gan.plain_numbers import check_count, check_limit
 from tuner_gan.quality import metrics
 from tuner_gan.quality.accuracy_score import classification_accuracy_score
@@ -349,7 +349,7 @@ class QualityEvaluator:
             The classification accuracy score in [0, 1].
 
         Raises:
-            QualityError: the generator is not conditional or for other classes, or this evaluator was loaded without
+            QualityError: it is no generator, not conditional or for other classes, or this evaluator was loaded without
                 images.
 
         References:
@@ -360,6 +360,7 @@ class QualityEvaluator:
                 "images are needed to train and test a classifier for cas, but this evaluator was loaded without: make "
                 "it with QualityEvaluator.fit."
             )
+        check_generator(generator)
         self._check_classes(class_count(generator))
         train = self._data.train
         assert train.labels is not None  # there are classes
@@ -392,12 +393,11 @@ class QualityEvaluator:
 
     def _generate(self, generator: keras.Model) -> tuple[Images, Labels | None]:
         """Images of the fixed latents, and the fixed labels where the generator takes some."""
-        if not hasattr(generator, "inputs"):
-            raise QualityError(
-                f"expected images, a uint8 array [N, {', '.join(map(str, self.image_shape))}], or a generator, a Keras "
-                f"model of declared inputs, but got {type(generator).__name__}: the generator of a GAN is "
-                "gan.ema_generator, and datasets.from_arrays(images).images makes such an array of other images."
-            )
+        check_generator(
+            generator,
+            f"images, a uint8 array [N, {', '.join(map(str, self.image_shape))}]",
+            "datasets.from_arrays(images).images makes such an array of other images",
+        )
         classes = class_count(generator)
         labels = None
         if classes:
