@@ -6,6 +6,9 @@ import json
 
 from tuner_gan import files
 
+BATCH = 256
+"""Images that the program beside a generator makes at a time."""
+
 
 def loading_code(path: str, classes: int = 0) -> list[str]:
     """Returns lines of Python that need Keras and NumPy only.
@@ -59,10 +62,14 @@ parser.add_argument("-o", "--output", default="images.npz", help="where to write
 {option}options = parser.parse_args()
 if options.n < 1 or not options.output.endswith(".npz"):
     parser.error(f"expected 1 image or more and a file that ends in .npz, but got {{options.n}} and {{options.output}}")
+if (options.seed or 0) < 0 or not Path(options.output).parent.is_dir():
+    parser.error(f"expected a seed from 0 and a folder that is there, but got {{options.seed}} and {{options.output}}")
 
 generator = keras.saving.load_model(Path(__file__).with_name("{files.GENERATOR}"), compile=False)
 latents = np.random.default_rng(options.seed).standard_normal((options.n, {_size(classes)}), dtype=np.float32)
-{labels}images = {_images(classes)}
+{labels}# All at once would take much memory.
+batches = [slice(start, start + {BATCH}) for start in range(0, options.n, {BATCH})]
+images = np.concatenate([{_images(classes, "[batch]")} for batch in batches])
 np.savez_compressed(options.output, {saved})
 print(f"{{len(images)}} images of {{images.shape[1:]}} in {{options.output}}")
 '''
@@ -73,6 +80,7 @@ def _size(classes: int) -> str:
     return "generator.input_shape[0][-1]" if classes else "generator.input_shape[-1]"
 
 
-def _images(classes: int) -> str:
-    inputs = "[latents, labels]" if classes else "latents"
+def _images(classes: int, part: str = "") -> str:
+    """What makes images of all latents, or of a part of them."""
+    inputs = f"[latents{part}, labels{part}]" if classes else f"latents{part}"
     return f"np.rint((keras.ops.convert_to_numpy(generator({inputs})) + 1) * 127.5).astype(np.uint8)"
