@@ -236,8 +236,9 @@ def pareto(results: SearchResults) -> go.Figure:
             go.Scatter(
                 x=best["cost"].tolist(),
                 y=best["score"].tolist(),
-                mode="lines",
+                mode="lines+markers",  # where one trial beats all others, there is no line
                 line={"shape": "hv", "color": RED, "width": 1.5, "dash": "dash"},
+                marker={"symbol": "circle-open", "color": RED, "size": 16},
                 name="nothing is better at this cost",
                 showlegend=place == 1,
                 hoverinfo="skip",

@@ -163,6 +163,8 @@ def test_pareto_draws_the_front(found: results.SearchResults) -> None:
     fronts = [trace for trace in figure.data if trace.name == "nothing is better at this cost"]
     assert [list(trace.x) for trace in fronts] == [[200.0], [0.5]]
     assert [list(trace.y) for trace in fronts] == [[0.2], [0.2]]
+    # One trial beats all others: a line alone would not be seen.
+    assert all("markers" in trace.mode for trace in fronts)
 
 
 def test_trials_that_ran_at_the_same_time_have_rows_of_their_own(found: results.SearchResults) -> None:
