@@ -43,6 +43,8 @@ KINDS: Final = {
 """What a ranked trial is called, and the colour and the sign that it has, by its origin; pruned ones by status."""
 SHOWN = 8
 """Hyperparameters that a figure shows at most: the most important ones."""
+FEW = 10
+"""Trials or epochs that an axis names one by one."""
 INACTIVE = "inactive"
 NOTE_WIDTH = 44
 """Characters in a line of what is said in place of a figure: Plotly breaks none, and a telephone has room for these."""
@@ -69,6 +71,7 @@ def history(results: SearchResults) -> go.Figure:
             )
         )
     _add_trials(figure, table, "place", "score")
+    _count_in_ones(figure, len(table))
     _add_floor(figure, results)
     return figure
 
@@ -103,6 +106,7 @@ def curves(results: SearchResults) -> go.Figure:
                 )
             )
             told.add(label)
+    _count_in_ones(figure, 0 if rows.empty else int(rows["epoch"].max()))
     _add_floor(figure, results)
     return figure if told else _empty(figure, "No trial has been scored at a rung yet")
 
@@ -428,6 +432,12 @@ def _add_trials(figure: go.Figure, table: pd.DataFrame, x: str, y: str, legend: 
             ),
             **place,
         )
+
+
+def _count_in_ones(figure: go.Figure, last: int) -> None:
+    """Keeps Plotly from half trials and fifths of epochs, which it writes at an axis that has few of them."""
+    if last <= FEW:
+        figure.update_xaxes(dtick=1)
 
 
 def _add_floor(figure: go.Figure, results: SearchResults) -> None:

@@ -102,6 +102,16 @@ def test_curves_end_with_a_cross_where_a_trial_was_pruned(found: results.SearchR
     assert sum(bool(trace.showlegend) for trace in figure.data) == 4
 
 
+@pytest.mark.parametrize(("count", "tick"), [(3, 1), (10, 1), (11, None)])
+def test_few_trials_and_epochs_are_counted_in_ones(tmp_path: Path, count: int, tick: int | None) -> None:
+    folder = write_project(tmp_path / "demo", *(record_json(f"{number:04}") for number in range(count)))
+    rows = (f"0,{epoch},9,1,0.5,0.5,0.9\n" for epoch in range(1, count + 1))
+    (folder / "trial_0000" / "history.csv").write_text(CURVE.splitlines()[0] + "\n" + "".join(rows))
+    found = results.load(folder)
+    for draw in (plots.history, plots.curves):
+        assert draw(found).layout.xaxis.dtick == tick
+
+
 def test_parallel_lines_go_through_what_the_trials_have(found: results.SearchResults) -> None:
     figure = plots.parallel(found)
     labels = list(figure.layout.xaxis.ticktext)
