@@ -373,6 +373,11 @@ def read_project(folder: str | Path) -> Project:
             "pass the folder of a search, such as runs/NAME."
         ) from error
     if files.SEARCH not in inside:
+        if files.CLASSIFIER_DIR in inside:
+            raise ProjectError(
+                f"{folder} has no {files.SEARCH} yet: a search writes it once its reference classifier is trained, so "
+                "look again in a moment; if no search runs there, start it again."
+            )
         below = (folder / name for name, is_dir in sorted(inside.items()) if is_dir)
         found = [str(path) for path in below if (path / files.SEARCH).is_file()][:3]
         raise ProjectError(

@@ -335,6 +335,9 @@ def test_a_folder_that_is_no_project_says_what_to_pass(tmp_path: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         read_project(str(tmp_path / "runs"))
     assert str(caught.value) == expected
+    (tmp_path / "begun" / "classifier").mkdir(parents=True)
+    with pytest.raises(ProjectError, match=r"begun has no search\.json yet: .* look again in a moment; if no"):
+        read_project(tmp_path / "begun")
     for name in "dcab":
         write_project(tmp_path / "runs" / name)
     with pytest.raises(ProjectError) as caught:
