@@ -65,9 +65,14 @@ def test_less_time_is_kept_where_finalists_need_less(tmp_path: Path, clock: list
     assert without.stop_at is None
 
 
-@pytest.mark.parametrize(("of_finalists", "of_trials"), [(3, 17), (10, 10), (60, 10)])
-def test_no_more_epochs_are_kept_than_finalists_have(of_finalists: int, of_trials: int, tmp_path: Path) -> None:
-    assert Budget(tmp_path, max_total_epochs=20, finalist_epochs=of_finalists).epochs_left() == of_trials
+@pytest.mark.parametrize(
+    ("epochs", "of_finalists", "of_trials"),
+    [(20, 0, 20), (20, 3, 17), (20, 10, 10), (20, 60, 10), (5, 60, 3), (7, 60, 4)],  # half of them at most
+)
+def test_no_more_epochs_are_kept_than_finalists_have(
+    epochs: int, of_finalists: int, of_trials: int, tmp_path: Path
+) -> None:
+    assert Budget(tmp_path, max_total_epochs=epochs, finalist_epochs=of_finalists).epochs_left() == of_trials
 
 
 def test_a_trial_begins_with_half_of_its_time_at_least(tmp_path: Path, clock: list[float]) -> None:

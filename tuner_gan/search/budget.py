@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -53,9 +54,9 @@ class Budget:
         self._max_epochs, self._trial_epochs = max_total_epochs, None
         self.most_kept_s = FINALISTS_SHARE * max_time if finalist_epochs and max_time is not None else 0.0
         self.keep(self.most_kept_s)
-        if finalist_epochs and max_total_epochs is not None:
-            half = round((1 - FINALISTS_SHARE) * max_total_epochs)
-            self._trial_epochs = max(1, half, max_total_epochs - finalist_epochs)
+        if max_total_epochs is not None:
+            half = math.ceil((1 - FINALISTS_SHARE) * max_total_epochs)
+            self._trial_epochs = max(half, max_total_epochs - finalist_epochs)
 
     def keep(self, seconds: float) -> None:
         """Keeps so much time for finalists."""
