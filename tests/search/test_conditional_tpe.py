@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.search_space import group_decomposed
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuner_gan.search.conditional_tpe import ConditionalTPESampler
 
@@ -71,6 +71,8 @@ def test_without_conditions_it_draws_what_optunas_does(seed: int) -> None:
 def test_groups_are_optunas_and_one_of_what_never_occurred() -> None:
     flat = sorted(FLAT)
     past = [*_past([*flat, "plain_a", "plain_b", "only"], 0, 10), *_past([*flat, "plain_a", "only"], 1, 10)]
+    for trial in past[10:]:
+        trial.state, trial.values = TrialState.PRUNED, None
     study = _study(past, optuna.samplers.RandomSampler(seed=0))
     decomposed = group_decomposed._GroupDecomposedSearchSpace(include_pruned=True).calculate(study)
     expected = [{name for name in group if name != "only"} for group in decomposed.search_spaces]
@@ -94,7 +96,9 @@ def test_only_groups_that_are_asked_for_are_modelled(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", spy)
     trial = _study(past, ConditionalTPESampler(DISTRIBUTIONS, STARTUP, 0)).ask()
-    assert set(_draw(trial, [*flat, "plain_a", "plain_b"])) == {*flat, "plain_a", "plain_b"}
+    # A group that is interrupted by another one is drawn once all the same.
+    names = ["depth", "plain_a", "kind", "plain_b", "rate"]
+    assert set(_draw(trial, names)) == {*flat, "plain_a", "plain_b"}
     assert modelled == [set(FLAT), {"plain_a", "plain_b"}]
 
 
@@ -110,17 +114,19 @@ def test_what_never_occurred_is_drawn_from_all_its_values() -> None:
 
 def test_the_first_trials_are_drawn_at_random() -> None:
     flat = sorted(FLAT)
-    past = _past(flat, 0, STARTUP - 1)
-    random = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=1_000, seed=3)
-    expected = _draw(_study(past, random).ask(), flat)
-    assert _draw(_study(past, ConditionalTPESampler(FLAT, STARTUP, 3)).ask(), flat) == expected
+    for count in (STARTUP - 1, STARTUP):
+        past = _past(flat, 0, count)
+        random = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=1_000, seed=3)
+        expected = _draw(_study(past, random).ask(), flat)
+        drawn = _draw(_study(past, ConditionalTPESampler(FLAT, STARTUP, 3)).ask(), flat)
+        assert (drawn == expected) == (count < STARTUP)
 
 
 def test_trials_that_run_count_as_bad_ones() -> None:
     flat = sorted(FLAT)
     past = _past(flat, 0, 20)
     running = create_trial(
-        state=optuna.trial.TrialState.RUNNING,
+        state=TrialState.RUNNING,
         params={"depth": 4, "kind": "wide", "rate": 1e-4},
         distributions=FLAT,
     )

@@ -117,3 +117,5 @@ def test_one_name_under_two_conditions_is_two() -> None:
     with hp.conditional_scope("kind", ["b"]):
         hp.Int("width", 4, 9)
     assert list(name_parameters(hp.space)) == ["kind", "width", "width [kind is b]"]
+    hp.Int("width", 1, 9)
+    assert list(name_parameters(hp.space))[3:] == ["width [always]"]

@@ -562,6 +562,10 @@ def test_the_time_that_is_kept_for_finalists(
     assert final_round(max_time=1000.0, **changes).needed_s(ranked, most) == pytest.approx(seconds)
 
 
+def test_the_epochs_of_all_finalists() -> None:
+    assert final_round(count=3, seeds=2, epochs=10).all_epochs == 60
+
+
 def test_time_that_finalists_cannot_use_is_for_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Trials take 120 s by the clock of the budget, and a training of a finalist 100 s, to go by its trial.
     passed = [0.0]
@@ -631,7 +635,12 @@ def test_of_two_trainings_the_mean_counts_and_what_is_unknown_takes_no_time() ->
     assert final_round(epochs=20).training_s(made("0", epochs_0=20, epochs_1=None)) == 10.0
     traced = tuple(ExecutionRecord(index, epochs=10, compile_s=4.0) for index in range(2))
     assert final_round(epochs=20).training_s(made("0", executions=traced)) == 16.0
-    assert final_round().training_s(made("0", duration_s=None, executions=())) == pytest.approx(0, abs=0.01)
+    # Tracing is a part of it, also where an interrupted trial knows less of its time than its executions do.
+    longer = tuple(dataclasses.replace(one, compile_s=15.0) for one in traced)
+    assert final_round(epochs=20).training_s(made("0", executions=longer)) == 10.0
+    unknown = made("0", duration_s=None, executions=())
+    assert final_round().training_s(unknown) == pytest.approx(0, abs=0.01)
+    assert final_round(max_time=1000.0).limit([unknown], 40.0) == 20.0
 
 
 @pytest.mark.parametrize(

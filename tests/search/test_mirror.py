@@ -96,6 +96,41 @@ def test_a_trial_is_numbered_after_all_there_are_and_kept_whatever_is_hidden() -
     assert filled.freeze(50, {"a": 1}).user_attrs == {"a": 1}
 
 
+def test_what_is_hidden_from_one_trial_is_seen_by_the_next() -> None:
+    filled = _fill([_scored(0.5, float(number)) for number in range(40)])
+    assert len(_seen(filled, 30)) == 30
+    assert _seen(filled, None) == list(range(41))
+
+
+def test_a_trial_is_taken_over_when_it_ends_and_once() -> None:
+    trials = [_scored(0.5, 1.0), create_trial(state=TrialState.RUNNING)]
+    filled = _fill(trials)
+    own = filled.ask(Seer(seed=0), make_pruner("none", 1, 1))
+    trials += [filled.freeze(own.number, {})]
+    filled.update(trials, {"note": 1})
+    assert filled.notes == {"note": 1}
+    for number in (1, 2):
+        trials[number] = create_trial(value=0.25, intermediate_values={1: 0.5})
+        trials[number].number = number
+        filled.update(trials, {})
+        filled.update(trials, {})
+        found = filled._get(number)
+        assert (found.state, found.value, found.intermediate_values) == (TrialState.COMPLETE, 0.25, {1: 0.5})
+
+
+def test_a_trial_that_never_reached_the_study_is_forgotten() -> None:
+    trials = [_scored(0.5, 1.0), create_trial(state=TrialState.RUNNING)]
+    filled = _fill(trials)
+    for _ in range(2):
+        assert filled.ask(Seer(seed=0), make_pruner("none", 1, 1)).number == 2
+        filled.update(trials, {})
+
+
+def test_what_is_asked_for_is_drawn() -> None:
+    asked = _fill([]).ask(Seer(seed=0), make_pruner("none", 1, 1), {"x": 0.125})
+    assert asked.suggest_float("x", 0.0, 1.0) == 0.125
+
+
 def test_tpe_takes_no_more_for_good_ones_than_are_kept() -> None:
     assert tpe.default_gamma(MOST_SEEN_BY_TPE) == mirror.BEST
     assert tpe.default_gamma(100_000) == mirror.BEST

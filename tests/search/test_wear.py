@@ -30,8 +30,9 @@ def test_what_a_process_has_grown_by_since_its_first_trial(monkeypatch: pytest.M
     for _ in range(2):
         assert not wear.is_worn_out()
         wear.begin_trial()
+        memory += BYTES_A_WORKER // 2
         wear.end_trial()
-    memory += BYTES_A_WORKER
+    memory += BYTES_A_WORKER // 2
     assert not wear.is_worn_out()
     memory += 1
     assert wear.is_worn_out()
