@@ -39,6 +39,7 @@ def _sets() -> tuple[Array, Array]:
         (lambda x: np.where(x == x[0, 0], np.nan, x), r"fake must be finite, got 1 NaN"),
         (lambda x: np.where(x == x[0, 0], np.inf, x), r"fake must be finite"),
         (lambda x: x * 1e120, r"fake must not exceed"),
+        (lambda x: np.abs(x) * -1e101, r"fake must not exceed"),
         (lambda x: x[0], r"fake must have the shape \[samples, features\], got \[6\]"),
         (lambda x: x[:, :0], r"fake must have the shape"),
         (lambda x: x[:1], r"fake must hold at least 2 samples, got 1"),

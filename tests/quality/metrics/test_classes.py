@@ -51,6 +51,12 @@ def test_modified_score_equals_the_double_loop(seed: int, n: int, k: int, scale:
     assert modified_classifier_score(logits + 1e6) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("score", [classifier_score, modified_classifier_score])
+def test_no_score_is_below_one_by_rounding(score: Callable[[Array], float]) -> None:
+    rows = np.random.default_rng(0).standard_normal((50, 1, 10))
+    assert min(score(np.repeat(row, 7, axis=0)) for row in rows) >= 1.0
+
+
 def test_modified_score_sees_collapse_within_a_class_where_the_score_does_not() -> None:
     rng = np.random.default_rng(0)
     varied = 8.0 * np.eye(10)[np.arange(500) % 10] + rng.standard_normal((500, 10))
@@ -93,6 +99,7 @@ def test_class_kl_equals_scipy(seed: int, classes: int, n: int) -> None:
     expected = scipy.stats.entropy(frequencies, real) - (classes - 1) / (2 * n)
     assert class_kl(predicted, real) == pytest.approx(expected)
     assert class_kl(np.eye(classes)[predicted], real / real.sum()) == pytest.approx(expected)
+    assert class_kl(1.0009 * np.eye(classes)[predicted], real) == pytest.approx(expected)  # as rounding leaves them
 
 
 def test_class_kl_of_balanced_classes_is_zero_on_average() -> None:
@@ -143,7 +150,10 @@ def test_mode_count_of_a_perfect_generator() -> None:
         (lambda: class_kl(np.array([], int), [1, 1]), "predicted must be integer classes"),
         (lambda: class_kl([[0.5, 0.2]], [1, 1]), "rows that sum to 1"),
         (lambda: class_kl([[np.nan, 0.2]], [1, 1]), "predicted must be finite"),
+        (lambda: class_kl([[0.5, 0.495]], [1, 1]), "rows that sum to 1"),
+        (lambda: class_kl([[1.2, -0.2]], [1, 1]), "must be >= 0 with rows that sum to 1"),
         (lambda: class_kl([0], [1, -1]), "real_marginal must be"),
+        (lambda: class_kl([0], [3, -1]), "real_marginal must be"),
         (lambda: class_kl([0], [0, 0]), "real_marginal must be"),
         (lambda: class_kl([0], [1]), "real_marginal must be"),
         (lambda: class_kl([0], []), "real_marginal must be"),
