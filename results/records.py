@@ -546,8 +546,6 @@ def _cells(line: str) -> list[str]:
 
 
 def _history_row(header: list[str], cells: list[str]) -> dict[str, int | float | None] | None:
-    if len(cells) != len(header):
-        return None
     row: dict[str, int | float | None] = {}
     try:
         for name, cell in zip(header, cells, strict=True):

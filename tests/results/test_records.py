@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -137,6 +138,16 @@ def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path, sc
     with pytest.raises(ProjectError, match="which is not the trial of the folder"):
         write_record(folder, TrialRecord(folder, "0001", "COMPLETED", "search"))
     assert (folder / "record.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "PRUNED", "FAILED"])
+def test_the_record_of_a_trial_that_has_ended_has_a_copy(status: str, tmp_path: Path) -> None:
+    folder = write_trial(tmp_path, record_json("0003"))
+    record = dataclasses.replace(TrialRecord.from_json(record_json("0003"), folder), status=status)
+    write_record(folder, record)
+    (folder / "record.json").write_text("{")
+    with pytest.warns(UserWarning, match="is damaged, so its copy .record.json.copy is read"):
+        assert TrialRecord.from_json(files.read_json(folder / "record.json"), folder) == record
 
 
 def test_a_record_is_made_from_little_and_needs_no_pandas() -> None:
@@ -427,6 +438,16 @@ def test_rank_puts_finalists_first_whatever_the_scores_of_trials() -> None:
     found = [trial.trial_id for place, trial in rank([*TRIALS, *FINALISTS], "min") if place is not None]
     assert found == ["final_0003", "final_9999", "0003", "9999", "10000", "0004", "final_0001", "0005"]
     assert rank([*TRIALS, *FINALISTS], "max")[0] == (1, FINALISTS[1])
+
+
+def test_ids_that_are_no_numbers_come_after_all_that_are() -> None:
+    trials = [made(trial_id, "FAILED", None) for trial_id in ("tutorial_conv", "10", "9", "0")]
+    assert [trial.trial_id for _, trial in rank(trials, "min")] == ["0", "9", "10", "tutorial_conv"]
+
+
+def test_trainings_are_those_that_have_a_score() -> None:
+    executions = tuple(ExecutionRecord(index, score=score) for index, score in enumerate([0.1, None, 0.3]))
+    assert dataclasses.replace(TRIALS[0], executions=executions).trainings == 2
 
 
 def test_the_finalists_that_were_chosen(tmp_path: Path) -> None:
