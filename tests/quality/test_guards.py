@@ -57,6 +57,24 @@ def test_flags_follow_from_the_scores(changes: dict[str, float], flags: tuple[st
 
 
 @pytest.mark.parametrize(
+    ("good", "bad", "flag"),
+    [
+        ({"authenticity": 44.5}, {"authenticity": 43.5}, "memorising"),  # four fifths of 55
+        ({"recall": 0.096}, {"recall": 0.094}, "collapsed"),
+        ({"coverage": 0.097}, {"coverage": 0.095}, "collapsed"),
+        ({"class_kl": 0.287}, {"class_kl": 0.289}, "collapsed"),
+        ({"second_fcd": 0.039}, {"second_fcd": 0.041}, "adversarial"),
+        ({"fcd": 0.0, "second_fcd": 0.039}, {"fcd": 0.0, "second_fcd": 0.041}, "adversarial"),
+        ({"fcd": 0.11, "second_fcd": 0.289}, {"fcd": 0.11, "second_fcd": 0.291}, "adversarial"),
+        ({"second_classifier_score": 7.21}, {"second_classifier_score": 7.19}, "adversarial"),
+    ],
+)
+def test_where_each_flag_begins(good: dict[str, float], bad: dict[str, float], flag: str) -> None:
+    assert find_flags({**REAL, **good}, REAL, 1000, 1000, 1000) == ()
+    assert find_flags({**REAL, **bad}, REAL, 1000, 1000, 1000) == (flag,)
+
+
+@pytest.mark.parametrize(
     ("counts", "flags"),
     [([100, 1], ()), ([90, 10], ()), ([50, 50], ("collapsed",)), ([1, 100], ("collapsed",))],
 )
@@ -71,6 +89,15 @@ def test_few_images_can_be_near_the_training_set_by_chance() -> None:
     scores = {**REAL, "authenticity": 41.0}
     assert find_flags(scores, REAL, 40, 1000, 1000) == ()
     assert find_flags(scores, REAL, 1000, 1000, 1000) == ("memorising",)
+    # 3.4 and 3.6 standard errors.
+    assert find_flags(scores, REAL, 290, 1000, 290) == ()
+    assert find_flags(scores, REAL, 324, 1000, 324) == ("memorising",)
+
+
+def test_fewer_than_thirty_images_say_nothing_about_what_made_them() -> None:
+    scores = {**REAL, "recall": 0.0, "second_fcd": 9.0}
+    assert find_flags(scores, REAL, 29, 1000, 1000) == ()
+    assert find_flags(scores, REAL, 30, 1000, 1000) == ("collapsed", "adversarial")
 
 
 def _test_statistic(reference: int, count: int, nearer: float) -> float:
@@ -100,6 +127,7 @@ def test_few_held_out_images_can_be_authentic_by_chance() -> None:
 def test_a_guard_without_its_scores_is_silent() -> None:
     assert find_flags({"fcd": 3.0}, REAL, 1000, 1000, 1000) == ()
     without_classes = {name: value for name, value in REAL.items() if not name.endswith(("kl", "classifier_score"))}
+    assert find_flags(without_classes, without_classes, 1000, 1000, 1000) == ()
     assert find_flags({**without_classes, "second_fcd": 0.2}, without_classes, 1000, 1000, 1000) == ("adversarial",)
     for name in ("authenticity", "memorisation", "second_fcd"):
         assert find_flags({name: REAL[name]}, REAL, 1000, 1000, 1000) == ()

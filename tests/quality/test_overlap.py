@@ -33,6 +33,14 @@ def test_the_whole_dataset_holds_the_reference(
     assert not holds_reference(data.train.images[:1], data)
 
 
+def test_most_of_the_reference_is_more_than_half_of_it() -> None:
+    data = datasets.from_arrays(noise(1000)).split(seed=0)
+    half = len(data.reference) // 2
+    for count in (half - 1, half + 1):
+        images = np.concatenate([data.train.images, data.reference.images[:count]])
+        assert holds_reference(images, data) == (count > half)
+
+
 @pytest.mark.parametrize("copies", [2, 20])
 def test_copies_in_a_dataset_are_none_of_the_reference(copies: int) -> None:
     data = datasets.from_arrays(np.repeat(noise(1000 // copies), copies, axis=0)).split(seed=0)
