@@ -92,15 +92,17 @@ def test_colour_of_grey_images_is_brightness_and_contrast() -> None:
 def test_colour_of_colour_images_is_saturation_too() -> None:
     """A pixel's distance from its own grey is scaled by saturation and contrast, its grey by contrast alone."""
     images = _images(300)
-    factors = []
+    factors, contrasts = [], []
     for image, changed in zip(images, _augment(images, "color"), strict=True):
         greys = [one.mean(axis=-1, keepdims=True) for one in (image, changed)]
         contrast, _ = _fit(greys[0], greys[1])
         both, _ = _fit(image - greys[0], changed - greys[1])
         factors.append(both / contrast)
+        contrasts.append(contrast)
     assert 0 <= min(factors) < 0.1
     assert 1.9 < max(factors) <= 2 + 1e-4
     assert np.mean(factors) == pytest.approx(1, abs=0.1)
+    assert abs(np.corrcoef(factors, contrasts)[0, 1]) < 0.2
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

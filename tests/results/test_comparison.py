@@ -33,6 +33,17 @@ def test_trials_of_several_searches_are_ranked_together(tmp_path: Path) -> None:
     assert {name: table[name].dtype for name in alone.columns} == dict(alone.dtypes)
 
 
+def test_where_more_is_better_the_highest_scores_are_first_and_named_by_their_searches(tmp_path: Path) -> None:
+    objective = {"name": "coverage", "direction": "max"}
+    one = write_project(tmp_path / "one", record_json(score=0.5), objective=objective)
+    two = write_project(
+        tmp_path / "two", record_json(score=0.75), objective=objective, space={"hyperparameters": [{"name": "unused"}]}
+    )
+    table = results.compare([one, two])
+    assert list(zip(table["search"], table["score"], strict=True)) == [(str(two), 0.75), (str(one), 0.5)]
+    assert table["hp.unused"].isna().all()
+
+
 def test_searches_without_trials_are_an_empty_table(tmp_path: Path) -> None:
     table = results.compare([write_project(tmp_path / name) for name in ("one", "two")])
     assert len(table) == 0
@@ -58,6 +69,8 @@ def test_a_folder_counts_once(tmp_path: Path) -> None:
     one = write_project(tmp_path / "one")
     with pytest.raises(ConfigError, match="different folders"):
         results.compare([one, f"{one}/"])
+    with pytest.raises(ConfigError, match="different folders"):
+        results.compare([one, one / ".." / "one"])
     with pytest.raises(ConfigError, match="different folders"):
         results.compare([])
     for other in (str(one), one, None, [results.load(one), results.load(one)]):

@@ -79,6 +79,18 @@ def test_it_is_what_optuna_finds(tmp_path: Path) -> None:
         assert ours[name] == pytest.approx(value)
 
 
+@pytest.mark.filterwarnings("ignore:Importance is rough:UserWarning")
+@pytest.mark.parametrize(("count", "share"), [(4, 0.5), (8, 0.5), (20, 0.25), (40, 0.125)])
+def test_the_best_are_five_trials_at_least_and_half_of_them_at_most(tmp_path: Path, count: int, share: float) -> None:
+    found = results.load(write_project(tmp_path / "demo", *sampled(count)))
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few trials have each hyperparameter
+        theirs = optuna.importance.get_param_importances(found.to_optuna(), evaluator=evaluator)
+    ours = importance_table(found.project, with_std=False).set_index("name")["importance"]
+    assert {name: ours[name] for name in theirs} == pytest.approx(theirs)
+
+
 def test_a_hyperparameter_counts_where_it_is_active(tmp_path: Path) -> None:
     records = sampled(60)
     for record in records:

@@ -22,7 +22,7 @@ def test_a_trial_that_another_one_beats_is_left_out(tmp_path: Path, direction: s
         record_json("0001", score=0.5, generator_params=300),
         record_json("0002", score=0.3, generator_params=100, ms_per_sample=0.5),
         record_json("0003", score=0.05, generator_params=None),
-        failed_json("0004", generator_params=1),
+        failed_json("0004", generator_params=1, score=0.2),
         objective={"name": "fcd", "direction": direction},
     )
     table = results.load(folder).pareto()
@@ -55,7 +55,7 @@ def test_the_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
         TrialRecord(
             FOLDER / f"trial_{i}",
             str(i),
-            "COMPLETED",
+            "PRUNED" if i % 3 == 0 else "COMPLETED",  # which are ranked by more than their scores
             "search",
             score=score / 10,
             generator_params=size,

@@ -259,6 +259,8 @@ def test_hyperparameters_beyond_the_space_come_after_it(tmp_path: Path) -> None:
         ({"kind": "Int"}, [1, 2**70], "string", ["1", str(2**70)]),
         ({"kind": "Int"}, [1, "two"], "string", ["1", "two"]),
         ({"kind": "Float"}, [1, 0.5], "Float64", [1.0, 0.5]),
+        ({"kind": "Float"}, [2**53, 0.5], "Float64", [float(2**53), 0.5]),
+        ({"kind": "Float"}, [2**53 + 1, 0.5], "string", [str(2**53 + 1), "0.5"]),  # which a float would round
         ({"kind": "Float"}, [10**400, 0.5], "string", [str(10**400), "0.5"]),
         ({"kind": "Float"}, ["x", None], "string", ["x", pd.NA]),
         ({"kind": "Boolean"}, [True, None], "boolean", [True, pd.NA]),
@@ -462,6 +464,13 @@ def test_what_is_no_number_of_rows_is_refused(tmp_path: Path, top: Any) -> None:
         found.to_markdown(["rank"], top)
 
 
+def test_select_keeps_equal_rows_in_their_order() -> None:
+    ranks = list(range(200))
+    table = pd.DataFrame({"rank": ranks, "epochs": pd.array([rank % 2 for rank in ranks], dtype="Int64")})
+    assert select(table, sort="epochs")["rank"].tolist() == [*ranks[::2], *ranks[1::2]]
+    assert select(table, sort="-epochs")["rank"].tolist() == [*ranks[1::2], *ranks[::2]]
+
+
 @pytest.mark.parametrize(
     ("sort", "direction", "descending"),
     [
@@ -501,6 +510,8 @@ def test_select_names_the_closest_column(tmp_path: Path) -> None:
         select(table, sort="-scor")
     with pytest.raises(SelectionError, match=r"no column 'fcd': did you mean 'metric\.fcd'"):
         select(table, columns=["rank", "fcd"])
+    with pytest.raises(SelectionError, match=r"no column 'lr': did you mean 'hp\.lr'"):
+        select(pd.DataFrame(columns=["hp.lr", "rank"]), sort="lr")
     with pytest.raises(SelectionError, match="no column '': The columns are rank, trial_id, status"):
         select(table, columns=[""])
     for top in (0, -3):

@@ -101,6 +101,10 @@ def test_distance_is_symmetric_and_zero_for_equal_sets(seed: int, m: int) -> Non
     real, fake = _sets(seed, m=m)
     assert frechet_distance(real, fake) == pytest.approx(frechet_distance(fake, real), rel=1e-8)
     assert 0.0 <= frechet_distance(real, real[::-1]) < 1e-9 * np.var(real, axis=0).sum()
+    wide, _ = _sets(seed, n=20, d=50)
+    assert 0.0 <= frechet_distance(wide, wide[::-1]) < 1e-9 * np.var(wide, axis=0).sum()
+    stats = wide.mean(axis=0), np.cov(wide.T)
+    assert 0.0 <= frechet_distance_from_stats(*stats, *stats) < 1e-9 * np.var(wide, axis=0).sum()
 
 
 @pytest.mark.parametrize("m", [2, 5, 100])
@@ -205,6 +209,13 @@ def test_infinity_of_a_perfect_generator_may_be_negative() -> None:
     real = rng.standard_normal((20_000, 4))
     values = np.array([frechet_distance_infinity(real, rng.standard_normal((100, 4))) for _ in range(20)])
     assert 3 <= np.count_nonzero(values < 0) <= 17
+
+
+def test_infinity_looks_at_fifteen_sizes_from_a_third_of_the_samples() -> None:
+    real, fake = _sets(7, m=300)
+    sizes = np.linspace(100, 300, 15).astype(int)
+    assert frechet_distance_infinity(real, fake) == frechet_distance_infinity(real, fake, sizes.tolist())
+    assert frechet_distance_infinity(real, fake[:15]) == frechet_distance_infinity(real, fake[:15], range(8, 16))
 
 
 def test_infinity_of_one_output_is_its_distance() -> None:
