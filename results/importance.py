@@ -43,9 +43,9 @@ def importance_table(project: Project, method: str = "ped_anova", *, with_std: b
 
     Returns:
         Columns name, importance in [0, 1] (they sum to 1 unless all are 0) and std, its standard deviation over 10
-        samples of the trials, drawn with replacement. With fewer than 4 such trials, or with one score for all of them,
-        importance and std are `<NA>` and a UserWarning says what is missing; below 50 trials a UserWarning says that
-        they are rough.
+        samples of the trials, drawn with replacement. What had one value in all trials has an importance of 0. With
+        fewer than 4 such trials, or with one score for all of them, importance and std are `<NA>` and a UserWarning
+        says what is missing; below 50 trials a UserWarning says that they are rough.
 
     Raises:
         ConfigError: there is no such method.
@@ -113,19 +113,26 @@ def _ped_anova(direction: str, distributions: dict[str, BaseDistribution]) -> Ev
     def evaluate(trials: Sequence[TrialRecord], seed: int) -> dict[str, float]:
         quantile = min(max(0.1, BEST / len(trials)), 0.5)
         evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
-        raw = _quietly(evaluator, _study(trials, direction, distributions), None)
+        # Of one value, the densities that it compares still differ, by the numbers of trials that they come from.
+        varied = {name: known for name, known in distributions.items() if _varies(trials, name)}
+        raw = _quietly(evaluator, _study(trials, direction, varied), None) if varied else {}
         return _shares({**dict.fromkeys(distributions, 0.0), **raw})
 
     return evaluate
 
 
+def _varies(trials: Sequence[TrialRecord], name: str) -> bool:
+    return len({trial.hyperparameters[name] for trial in trials if name in trial.hyperparameters}) > 1
+
+
 def _fanova(direction: str, distributions: dict[str, BaseDistribution]) -> Evaluator:
     def evaluate(trials: Sequence[TrialRecord], seed: int) -> dict[str, float]:
         always = [name for name in distributions if all(name in trial.hyperparameters for trial in trials)]
-        if not always:
-            return {}
-        study = _study(trials, direction, {name: distributions[name] for name in always})
-        return _shares(_quietly(FanovaImportanceEvaluator(seed=seed), study, always))
+        # In samples of few trials the forest gives something even to what had one value.
+        varied = {name: distributions[name] for name in always if _varies(trials, name)}
+        study = _study(trials, direction, varied)
+        raw = _quietly(FanovaImportanceEvaluator(seed=seed), study, list(varied)) if varied else {}
+        return _shares({**dict.fromkeys(always, 0.0), **raw})
 
     return evaluate
 

@@ -220,7 +220,7 @@ def importance(results: SearchResults, method: str = "ped_anova") -> go.Figure:
         rough = note.removeprefix("Importance is ").split(". ")[0]
         figure.update_xaxes(title=f"importance ({_plain(rough)})")
     longest = float((found["importance"] + found["std"].fillna(0.0)).max())
-    figure.update_xaxes(type="linear", range=[0.0, 1.05 * longest])
+    figure.update_xaxes(type="linear", range=[0.0, 1.05 * longest or 1.0])
     figure.update_yaxes(type="category", automargin=True)
     figure.update_layout(height=120 + 24 * len(found), showlegend=False)
     return figure

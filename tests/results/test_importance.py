@@ -106,6 +106,21 @@ def test_a_hyperparameter_counts_where_it_is_active(tmp_path: Path) -> None:
     assert alone["generator_depth"] > 0
 
 
+@pytest.mark.parametrize("method", ["ped_anova", "fanova"])
+def test_what_had_one_value_in_all_trials_explains_nothing(tmp_path: Path, method: str) -> None:
+    records = sampled(6)
+    for record in records:
+        record["hyperparameters"] |= {"generator_depth": 2, "generator_width_2": 32, "batch_size": 64}
+    table = importance(tmp_path / "demo", *records, method=method).set_index("name")
+    for name in ("generator_depth", "generator_width_2", "batch_size"):
+        assert (table["importance"][name], table["std"][name]) == (0.0, 0.0)
+    assert table["importance"]["generator_lr"] > 0
+    for record in records:
+        record["hyperparameters"] = {"generator_depth": 2}
+    alone = importance(tmp_path / "alone", *records, method=method)
+    assert alone["importance"].fillna(0.0).tolist() == [0.0] * len(alone)
+
+
 def test_few_trials_are_told_to_be_rough(tmp_path: Path) -> None:
     found = results.load(write_project(tmp_path / "demo", *sampled(12)))
     with pytest.warns(UserWarning, match="rough: it comes from 12 trials, and 50 make it steady"):
