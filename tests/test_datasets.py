@@ -429,7 +429,7 @@ def test_images_beside_classes(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("height", "width"), [(4, 4), (1000, 1000), (8, 257)])
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (1000, 1000), (8, 257), (257, 8), (7, 256)])
 def test_folder_of_unusable_sizes(height: int, width: int, tmp_path: Path) -> None:
     save_images(tmp_path, [np.zeros((height, width, 1), np.uint8)])
     with pytest.raises(DatasetError, match=f"from 8x8 to 256x256 pixels, got {height}x{width}.*--image-size"):
@@ -663,6 +663,15 @@ def test_floats_are_rounded_to_the_nearest(seed: int, span: tuple[float, float])
     np.testing.assert_array_less(np.abs(datasets.from_arrays(values).images - exact), 0.5 + 1e-9)
 
 
+@pytest.mark.parametrize("span", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_what_rounding_leaves_outside_of_a_range_does_not_make_it_another_one(span: tuple[float, float]) -> None:
+    values = np.random.default_rng(0).uniform(*span, (50, 8, 8, 1))
+    values[0, 0, :2, 0] = span
+    beyond = values.copy()
+    beyond[0, 0, :2, 0] += -5e-7, 5e-7
+    np.testing.assert_array_equal(datasets.from_arrays(beyond).images, datasets.from_arrays(values).images)
+
+
 def test_bool_images() -> None:
     images = random_images(50) > 127
     np.testing.assert_array_equal(datasets.from_arrays(images).images, np.where(images, 255, 0))
@@ -697,6 +706,8 @@ def with_value(value: float) -> npt.NDArray[np.float64]:
         (with_value(-np.inf), "NaN or infinite"),
         (with_value(-1.5), r"must lie in \[0, 1\], \[-1, 1\] or \[0, 255\], got values from -1.5 to 0.9"),
         (with_value(-0.5) * 2.5, r"got values from -1.25 to 2.4"),
+        (with_value(3.0) - 0.5, r"got values from -0.49.* to 2.5"),
+        (with_value(255.5), r"to 255.5: rescale"),
         (with_value(300.0), r"got values from .* to 300: rescale"),
         (random_images(50).astype(np.int32) * 2, r"Integer images must lie in 0..255, got values from 0 to 510"),
         (random_images(50).astype(np.int32) - 128, r"got values from -128 to 127"),

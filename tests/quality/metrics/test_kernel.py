@@ -180,3 +180,11 @@ def test_unusable_settings_are_refused(call: Callable[[Array], object], message:
 def test_the_largest_features_give_a_finite_distance() -> None:
     real, fake = _sets(6)
     assert np.isfinite(kernel_distance(real / np.abs(real).max() * 1e45, fake / np.abs(fake).max() * 1e45))
+    for pair in ((real, fake * 1e46), (real * 1e46, fake)):
+        with pytest.raises(QualityError, match="features must not exceed 1e\\+45 in size for this kernel"):
+            kernel_distance(*pair)
+
+
+def test_the_default_is_twenty_blocks() -> None:
+    real, fake = _sets(7, 400, 400)
+    assert kernel_distance_blocks(real, fake) == kernel_distance_blocks(real, fake, 20)
