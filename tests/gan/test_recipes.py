@@ -290,6 +290,7 @@ def test_the_discriminator_sees_neither_real_nor_fake_images_as_they_are(monkeyp
 def test_gradients_pass_through_the_augmentation_to_the_generator() -> None:
     gan = _gan(augmentation=("color", "translation", "cutout"))
     found = _gradients(gan, _batch(6))
+    assert len(found[1]) == len(gan.generator.trainable_variables) > 0
     assert all(np.abs(gradient).max() > 0 for gradient in found[1])
 
 
