@@ -45,6 +45,8 @@ SHOWN = 8
 """Hyperparameters that a figure shows at most: the most important ones."""
 FEW = 10
 """Trials or epochs that an axis names one by one."""
+EXPONENT = "e"
+"""How axes write small learning rates and scores: 5e-4, where Plotly has 500μ."""
 INACTIVE = "inactive"
 NOTE_WIDTH = 44
 """Characters in a line of what is said in place of a figure: Plotly breaks none, and a telephone has room for these."""
@@ -180,8 +182,9 @@ def slices(results: SearchResults) -> go.Figure:
         number = pd.api.types.is_numeric_dtype(active[name]) and active[name].dtype != "boolean"
         shown = active.assign(**{name: active[name] if number else [_plain(str(value)) for value in active[name]]})
         _add_trials(figure, shown, name, "score", legend=index == 0, **place)
-        figure.update_xaxes(type="log" if _is_log(results, name) else None if number else "category", **place)
-    figure.update_yaxes(type=_axis(table["score"], results), title=None)
+        scale = "log" if _is_log(results, name) else None if number else "category"
+        figure.update_xaxes(type=scale, exponentformat=EXPONENT, **place)
+    figure.update_yaxes(type=_axis(table["score"], results), exponentformat=EXPONENT, title=None)
     figure.update_yaxes(title=_plain(results.project.objective), col=1)
     figure.update_annotations(font_size=11)  # long names stand side by side
     # The legend is above the titles of the panels, in pixels: its place is a part of the panels' height.
@@ -251,7 +254,7 @@ def pareto(results: SearchResults) -> go.Figure:
             col=place,
         )
         figure.update_xaxes(type="log", title=title, row=1, col=place)
-    figure.update_yaxes(type=_axis(table["score"], results))
+    figure.update_yaxes(type=_axis(table["score"], results), exponentformat=EXPONENT)
     figure.update_yaxes(title=_score_title(results), col=1)
     figure.update_layout(_LAYOUT)
     return figure if len(front) else _empty(figure, NO_TRIAL)
@@ -383,7 +386,7 @@ _LAYOUT: Final[dict[str, Any]] = {
 def _figure(results: SearchResults, x: str, y: str) -> go.Figure:
     figure = go.Figure(layout=_LAYOUT)
     figure.update_xaxes(title=x)
-    figure.update_yaxes(title=y, type=_axis(_scored(results)["score"], results))
+    figure.update_yaxes(title=y, type=_axis(_scored(results)["score"], results), exponentformat=EXPONENT)
     return figure
 
 

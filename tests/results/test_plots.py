@@ -112,6 +112,13 @@ def test_few_trials_and_epochs_are_counted_in_ones(tmp_path: Path, count: int, t
         assert draw(found).layout.xaxis.dtick == tick
 
 
+def test_small_learning_rates_and_scores_are_written_with_exponents(found: results.SearchResults) -> None:
+    figure = plots.slices(found)
+    assert {axis.exponentformat for axis in (*figure.select_xaxes(), *figure.select_yaxes())} == {"e"}
+    for figure in (plots.history(found), plots.curves(found), plots.pareto(found)):
+        assert {axis.exponentformat for axis in figure.select_yaxes()} == {"e"}
+
+
 def test_parallel_lines_go_through_what_the_trials_have(found: results.SearchResults) -> None:
     figure = plots.parallel(found)
     labels = list(figure.layout.xaxis.ticktext)
