@@ -829,6 +829,13 @@ def test_fit_takes_what_makes_batches() -> None:
         gan.fit((_images(4, seed) for seed in range(3)), verbose=0)
 
 
+def test_what_makes_batches_may_call_its_images_so() -> None:
+    gan, batches = _compiled(), _Batches()
+    batches.images = _images(12)
+    gan.fit(batches, verbose=0)
+    assert int(gan.steps) == 3
+
+
 def test_the_last_batch_of_a_data_set_may_be_of_any_size() -> None:
     gan = _compiled(critic_steps=2)
     gan.compile(run_eagerly=True)

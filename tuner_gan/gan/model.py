@@ -617,7 +617,7 @@ class GAN(keras.Model):  # type: ignore[misc]
                 steps = epochs * min(steps_per_epoch or passes, passes)
                 self._set_xla(self._xla_pays(steps, batch_size))
             x, y = self._batches(images, labels, critic_steps * batch_size), None
-        elif hasattr(x, "images"):
+        elif hasattr(x, "images") and not isinstance(x, keras.utils.PyDataset):  # of a user's, it may well keep them
             raise ConfigError(
                 f"x must be images, but got {type(x).__name__}: pass its images, and for a conditional GAN its labels."
             )
