@@ -632,9 +632,11 @@ def test_reading_a_project_loads_no_tensorflow(searched: Path, tmp_path: Path) -
 def test_what_keras_takes_along_is_left_out_until_somebody_needs_it(tmp_path: Path) -> None:
     code = "import sys\nfrom tuner_gan.cli import main\nassert main(['spaces', 'dcgan']) == 0"
     code += "\nassert not {'matplotlib', 'sklearn'} & set(sys.modules)\nimport sklearn.datasets"
+    code += "\nimport tensorflow\ntensorflow.get_logger().warning('traced-anew')"  # which each trial must be
     modules = loaded_by(code, tmp_path)
     assert {"keras", "keras_tuner", "sklearn"} <= modules
     assert "matplotlib" not in modules
+    assert not any("traced-anew" in word for word in modules)
 
 
 def run_unread(*arguments: str, folder: Path) -> tuple[int, bytes]:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import json
+import logging
 import os
 import sys
 import time
@@ -869,6 +870,8 @@ def _load_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules:
         return
+    # Among its warnings is that much is traced anew, as each trial's GAN must be.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # They come from C++ before any logging can be set up, so only the file descriptor can be turned away.
     sys.stderr.flush()
     kept = os.dup(2)
