@@ -7,7 +7,7 @@ import copy
 import gc
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -827,6 +827,45 @@ def test_fit_takes_what_makes_batches() -> None:
     assert int(gan.steps) == 15
     with pytest.raises(ValueError, match=r"^When passing a Python generator .* must return a tuple, either "):
         gan.fit((_images(4, seed) for seed in range(3)), verbose=0)
+
+
+def _generated(images: Array) -> Iterator[tuple[Array]]:
+    yield (images,)
+
+
+class _Same(_Batches):
+    def __init__(self, images: Array) -> None:
+        super().__init__()
+        self.images = images
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> tuple[Array]:
+        return (self.images,)
+
+
+@pytest.mark.parametrize("source", [_Same, _generated])
+def test_the_first_batch_of_other_sources_is_looked_at_like_that_of_a_data_set(source: Callable[[Array], Any]) -> None:
+    gan = _compiled(critic_steps=2)
+    floats = _images(4).astype(np.float32)
+    for images, message in (
+        (_images(3), r"^A batch must be a multiple of critic_steps=2 images, but got 3\.$"),
+        (floats, r"^Float images must lie in \[-1, 1\], but got values from "),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            gan.fit(source(images), verbose=0)
+    with pytest.warns(UserWarning, match="have no negative value"):
+        gan.fit(source(floats / 255), steps_per_epoch=1, verbose=0)
+    assert int(gan.steps) == 1
+
+
+def test_a_generator_s_first_batch_is_trained_on_once() -> None:
+    gan = _compiled()
+    gan.fit(((_images(4, seed),) for seed in range(3)), steps_per_epoch=3, verbose=0)
+    assert int(gan.steps) == 3
+    with pytest.raises(ValueError, match="must yield at least one batch"):
+        gan.fit(((_images(4),) for _ in range(0)), verbose=0)
 
 
 def test_what_makes_batches_may_call_its_images_so() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import types
 import warnings
 from typing import Any
 
@@ -110,6 +112,25 @@ def _check_count(count: int, parts: int, replicas: int = 1) -> None:
 def of_each(replicas: int) -> str:
     """Says in a message that a number of images is for each replica, where there are several."""
     return f" for each of {replicas} replicas" if replicas > 1 else ""
+
+
+def peek(batches: Any) -> tuple[Any, Any]:
+    """Looks at the first batch of a data set or a generator.
+
+    Returns:
+        That batch, or None where there is none, or one of a kind that Keras refuses; and all batches, that one among
+        them: a generator gives none a second time.
+    """
+    if isinstance(batches, tf.data.Dataset):
+        return next(iter(batches.take(1)), None), batches
+    first = None
+    if isinstance(batches, types.GeneratorType):
+        first = next(batches, None)
+        begun = [] if first is None else [first]
+        batches = (batch for batch in itertools.chain(begun, batches))  # Keras takes no other iterators
+    elif isinstance(batches, keras.utils.PyDataset) and batches.num_batches != 0:
+        first = batches[0]
+    return first if isinstance(first, tuple | dict) else None, batches
 
 
 def check_first(data: Any, image_shape: tuple[int, int, int], classes: int, parts: int, replicas: int = 1) -> None:

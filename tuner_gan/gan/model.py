@@ -17,7 +17,7 @@ from tuner_gan.errors import ConfigError
 from tuner_gan.gan.architecture import GANArchitecture, TrainingSpec
 from tuner_gan.gan.arithmetic import step_flops, uses_onednn
 from tuner_gan.gan.augmentation import augment
-from tuner_gan.gan.batches import USELESS, check_first, check_range, fill_up, of_each, split, unpack, useless
+from tuner_gan.gan.batches import USELESS, check_first, check_range, fill_up, of_each, peek, split, unpack, useless
 from tuner_gan.gan.convolutions import ImageConvolution, Way
 from tuner_gan.gan.losses import LOSSES, class_loss, margins
 from tuner_gan.gan.networks import build_discriminator, build_generator
@@ -579,8 +579,8 @@ class GAN(keras.Model):  # type: ignore[misc]
                 there are weights, or images for validation; or `batch_size` is no integer from 1.
 
         Warns:
-            UserWarning: the first images of an array or a data set of floats have no negative value, as if they lay in
-                [0, 1].
+            UserWarning: the first images of an array, a data set or a generator of floats have no negative value, as if
+                they lay in [0, 1].
         """
         self._assert_compile_called("fit")
         if not kwargs.get("validation_split", True):
@@ -621,10 +621,12 @@ class GAN(keras.Model):  # type: ignore[misc]
             raise ConfigError(
                 f"x must be images, but got {type(x).__name__}: pass its images, and for a conditional GAN its labels."
             )
-        elif isinstance(x, tf.data.Dataset):
-            for data in x.take(1):
-                check_first(data, self.architecture.image_shape, self.architecture.classes, critic_steps, replicas)
-            x = fill_up(x, critic_steps * replicas)
+        else:
+            first, x = peek(x)
+            if first is not None:
+                check_first(first, self.architecture.image_shape, self.architecture.classes, critic_steps, replicas)
+            if isinstance(x, tf.data.Dataset):
+                x = fill_up(x, critic_steps * replicas)
         if not isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False  # the order of other batches is their own; Keras warns of its own default
         return super().fit(x, y, epochs=epochs, **kwargs)
