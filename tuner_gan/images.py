@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tuner_gan import files
 from tuner_gan.errors import DegenerateError, QualityError
 from tuner_gan.image_labels import misfit
+from tuner_gan.plain_numbers import check_limit
 
 if TYPE_CHECKING:
     import keras
@@ -56,8 +57,12 @@ def to_images(x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
 
 
 def draw_latents(n: int, size: int, seed: int | None) -> npt.NDArray[np.float32]:
-    """Draws standard normal latents, float32 `[n, size]`; an integer seed gives the same ones each time."""
-    return np.random.default_rng(seed).standard_normal((n, size), dtype=np.float32)
+    """Draws standard normal latents, float32 `[n, size]`; an integer seed gives the same ones each time.
+
+    Raises:
+        ConfigError: the seed is neither an integer from 0 nor None.
+    """
+    return np.random.default_rng(check_limit("seed", seed, least=0)).standard_normal((n, size), dtype=np.float32)
 
 
 def images_from_latents(
@@ -153,6 +158,7 @@ def generate_images(
 
     Raises:
         QualityError: `n` or `batch_size` is less than 1, labels do not fit, or NaN or infinity in the output.
+        ConfigError: the seed is neither an integer from 0 nor None.
     """
     if n < 1 or batch_size < 1:
         raise QualityError(f"n and batch_size must be at least 1, got n={n}, batch_size={batch_size}.")

@@ -1006,6 +1006,9 @@ def test_generate_gives_bytes_that_a_seed_fixes() -> None:
     assert np.abs(gan.generate(4, seed=5).astype(int) - images[:4]).max() <= 1
     assert not np.array_equal(gan.generate(10, seed=0), images)
     assert not np.array_equal(gan.generate(10), gan.generate(10))
+    for seed in (-1, 1.5):
+        with pytest.raises(ConfigError, match=rf"^seed must be an integer from 0 or None, but got {seed}\.$"):
+            gan.generate(1, seed=seed)  # type: ignore[arg-type]
     np.testing.assert_array_equal(gan.generate(3, seed=0), gan.generate(3, seed=0))
 
 

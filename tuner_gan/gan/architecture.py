@@ -118,7 +118,8 @@ class TrainingSpec:
         augmentation: what is done to real *and* fake images before the discriminator sees them (DiffAugment,
             arXiv:2006.10738), in this order; empty for nothing.
         adaptive_augmentation: whether each augmentation is applied to a share of the images only, which grows from 0
-            while the discriminator is too sure of real images (ADA, arXiv:2006.06676), or to all.
+            while the discriminator is too sure of real images (ADA, arXiv:2006.06676), or to all; unused without
+            augmentation.
         instance_noise: standard deviation, in image units of [-1, 1], of the Gaussian noise added to real *and*
             fake images at the first step; 0 for none.
         instance_noise_steps: steps over which that noise falls linearly to zero.
