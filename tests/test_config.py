@@ -324,6 +324,16 @@ def test_no_name_leads_out_of_dir(before: str, separator: str, after: str) -> No
 def test_a_dir_that_no_folder_can_have_is_refused() -> None:
     assert "dir must be the path of a folder" in refusal(dir="a\0b")
     assert refusal(dir="") == "dir must be the path of a folder, but got ''."
+    assert refusal(dir="~nobody-at-all/runs").startswith(
+        "dir must be the path of a folder, but got '~nobody-at-all/runs' ("
+    )
+
+
+def test_a_dir_may_be_below_the_user_s_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell leaves it in `--dir=~/runs`, and a TOML file always."""
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    assert SearchConfig(dir="~/runs", name="mine").folder == Path("/home/me/runs/mine")
 
 
 @pytest.mark.parametrize("setting", ["dir", "name"])

@@ -367,7 +367,7 @@ def _check_names(config: SearchConfig) -> None:
 def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str | None = None) -> GANTuner:
     from tuner_gan import files
 
-    files.create_folder(Path(config.dir))
+    files.create_folder(config.folder.parent)
     with console.status("Starting TensorFlow"):
         _load_tensorflow()
         from tuner_gan.quality.evaluator import QualityEvaluator
@@ -398,7 +398,7 @@ def _make_tuner(config: SearchConfig, data: Any, console: Console, worker: str |
         baselines=config.baselines,
         finalists=config.finalists,
         finalist_seeds=config.finalist_seeds,
-        directory=config.dir,
+        directory=config.folder.parent,
         project_name=config.folder.name,
         worker=worker,
         tensorboard=config.tensorboard,
@@ -466,7 +466,7 @@ def _make_workers(config: SearchConfig, data: Any, console: Console) -> tuple[fl
     from tuner_gan.search.shared_data import SharedData
     from tuner_gan.search.workers import WorkerPool
 
-    files.create_folder(Path(config.dir))
+    files.create_folder(config.folder.parent)
     if config.overwrite:
         _load_tensorflow()
         _prepare(config, data)

@@ -150,6 +150,10 @@ class SearchConfig:
             raise ConfigError(f"name must be the name of one folder, without slashes, but got {self.name!r}.")
         if not self.dir or "\0" in self.dir:
             raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r}.")
+        try:
+            Path(self.dir).expanduser()
+        except RuntimeError as error:  # "~user" of nobody
+            raise ConfigError(f"dir must be the path of a folder, but got {self.dir!r} ({error}).") from error
         for name in ("dir", "name"):
             if not is_utf8(getattr(self, name) or ""):  # as TensorFlow's paths are
                 raise ConfigError(f"{name} must be UTF-8, but got {getattr(self, name)!r}.")
@@ -187,7 +191,7 @@ class SearchConfig:
     def folder(self) -> Path:
         """The project folder: `dir/name`, by default such as `runs/mnist5k-dcgan`."""
         data = os.fsencode(Path(self.data).absolute().stem).decode(errors="replace")  # TensorFlow's paths are UTF-8
-        return Path(self.dir) / (self.name or f"{data}-{self.space}")
+        return Path(self.dir).expanduser() / (self.name or f"{data}-{self.space}")
 
     @property
     def seconds(self) -> float | None:
