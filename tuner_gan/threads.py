@@ -23,8 +23,7 @@ def available() -> int:
 
     SLURM and taskset leave it fewer than there are, Docker (`--cpus`) and Kubernetes less of their time.
     """
-    quota = min(map(_quota, _cgroups()), default=math.inf)
-    return _cores() if quota > _cores() else max(1, math.ceil(quota))
+    return max(1, math.ceil(min([_cores(), *map(_quota, _cgroups())])))
 
 
 def keep_to_quota() -> None:
@@ -33,8 +32,8 @@ def keep_to_quota() -> None:
     TensorFlow makes one for each core, whatever the quota; when they have used that up, all of them stand still for the
     rest of a period. To be called before TensorFlow computes.
     """
-    if INSIDE_OPERATORS not in os.environ and available() < _cores():
-        os.environ.update(environment(available()))
+    if INSIDE_OPERATORS not in os.environ and (threads := available()) < _cores():
+        os.environ.update(environment(threads))
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -76,7 +75,7 @@ def _cgroups() -> Iterator[Path]:
         top = CGROUPS / "cpu" if controllers else CGROUPS  # version 1, and version 2
         # A container sees its own group as the top one, whatever the name.
         own = top / name.lstrip("/")
-        yield from (top, *[group for group in (own, *own.parents) if top in group.parents])
+        yield from (group for group in (own, *own.parents) if group.is_relative_to(top))
 
 
 def _quota(cgroup: Path) -> float:
