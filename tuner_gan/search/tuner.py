@@ -224,7 +224,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 fill_point(space, point)
         else:
             enqueue = ()
-        self._points = [{name: np.asarray(value).item() for name, value in point.items()} for point in enqueue]
+        self._points = [{name: plain(value) for name, value in point.items()} for point in enqueue]
         check_oracle(oracle, quality)
         if worker is not None and not isinstance(oracle, OptunaOracle):
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
