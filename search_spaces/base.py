@@ -133,7 +133,7 @@ def possible(parameters: Iterable[Any]) -> list[Any]:
 def can_hold(condition: Any, known: Iterable[Any]) -> bool:
     """Tells whether one of the declarations known lets a condition be fulfilled."""
     parents = [parameter for parameter in known if parameter.name == condition.name]
-    return any(allows(parent, value) and _is_at_step(parent, value) for parent in parents for value in condition.values)
+    return any(_holds(parent, value) for parent in parents for value in condition.values)
 
 
 def describe_conditions(parameter: Any) -> str:
@@ -268,7 +268,10 @@ def nearest(parameter: Any, value: Any) -> Any:
     return type(low)(first + width * min(int(last), round((Decimal(str(value)) - first) / width)))
 
 
-def _is_at_step(parameter: Any, value: Any) -> bool:
+def _holds(parameter: Any, value: Any) -> bool:
+    """Tells whether a hyperparameter can have a value, which must be at a step of its range."""
+    if not allows(parameter, value):
+        return False
     return not hasattr(parameter, "min_value") or math.isclose(nearest(parameter, value), value, abs_tol=1e-12)
 
 
@@ -292,7 +295,7 @@ def fill_point(hp: keras_tuner.HyperParameters, given: Mapping[str, Any]) -> dic
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"There is no hyperparameter {name!r}{closest(name, known)} in the search space.")
-        if not any(allows(parameter, value) and _is_at_step(parameter, value) for parameter in known[name]):
+        if not any(_holds(parameter, value) for parameter in known[name]):
             ranges = " or ".join(_range(parameter.get_config()) for parameter in known[name])
             raise ConfigError(f"The hyperparameter {name} must be in {ranges}, but got {value!r}.")
     return dict(make_point(hp.space, lambda parameter: _value_of(parameter, given)).values)
