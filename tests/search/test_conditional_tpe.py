@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers._tpe import _truncnorm
 from optuna.search_space import group_decomposed
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -55,8 +56,10 @@ def _past(names: list[str], seed: int, count: int) -> list[FrozenTrial]:
     return made
 
 
-def _draw(trial: optuna.Trial, names: list[str]) -> dict[str, Any]:
-    return {name: trial._suggest(name, DISTRIBUTIONS[name]) for name in names}
+def _draw(
+    trial: optuna.Trial, names: list[str], distributions: dict[str, BaseDistribution] = DISTRIBUTIONS
+) -> dict[str, Any]:
+    return {name: trial._suggest(name, distributions[name]) for name in names}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -66,6 +69,32 @@ def test_without_conditions_it_draws_what_optunas_does(seed: int) -> None:
     expected = _draw(_study(past, theirs).ask(), sorted(FLAT))
     ours = ConditionalTPESampler({name: FLAT[name] for name in sorted(FLAT)}, STARTUP, seed)
     assert _draw(_study(past, ours).ask(), sorted(FLAT)) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_widths_are_those_of_optunas_which_are_computed_number_by_number(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space: dict[str, BaseDistribution] = {name: IntDistribution(8, 64, log=True) for name in ("width", "width_2")}
+    rng = np.random.default_rng(seed)
+    past = [
+        create_trial(value=abs(np.log(widths["width"] / 20)), params=widths, distributions=space)
+        for widths in ({name: int(8 * 8 ** rng.random()) for name in space} for _ in range(60))
+    ]
+    one_by_one: list[float] = []
+    own = _truncnorm._log_ndtr_single
+
+    def spy(number: float) -> float:
+        one_by_one.append(number)
+        return own(number)
+
+    monkeypatch.setattr(_truncnorm, "_log_ndtr_single", spy)
+    ours = ConditionalTPESampler(space, STARTUP, seed)
+    drawn = _draw(_study(past, ours).ask(), sorted(space), space)
+    of_ours = len(one_by_one)  # in drawing, which is left as it is
+    theirs = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=STARTUP, seed=seed)
+    assert drawn == _draw(_study(past, theirs).ask(), sorted(space), space)
+    assert 5 * of_ours < len(one_by_one) - of_ours
 
 
 def test_groups_are_optunas_and_one_of_what_never_occurred() -> None:

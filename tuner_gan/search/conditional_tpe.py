@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import optuna
+import scipy.special
 from optuna.distributions import BaseDistribution
+from optuna.samplers._tpe import _truncnorm
 from optuna.trial import FrozenTrial, TrialState
+
+
+class _TPESampler(optuna.samplers.TPESampler):
+    """Weighs what it has drawn with SciPy's logarithm of the normal distribution function.
+
+    Optuna, which does without SciPy, computes that number by number in Python: after some hundred trials, for thousands
+    of numbers for each width of a network, which takes half of the time of a suggestion.
+    """
+
+    def _compute_acquisition_func(self, *args: Any) -> npt.NDArray[np.float64]:
+        own = _truncnorm._log_ndtr
+        _truncnorm._log_ndtr = scipy.special.log_ndtr
+        try:
+            return super()._compute_acquisition_func(*args)
+        finally:
+            _truncnorm._log_ndtr = own
 
 
 class ConditionalTPESampler(optuna.samplers.BaseSampler):
@@ -24,7 +44,7 @@ class ConditionalTPESampler(optuna.samplers.BaseSampler):
     """
 
     def __init__(self, distributions: Mapping[str, BaseDistribution], startup_trials: int, seed: int) -> None:
-        self._tpe = optuna.samplers.TPESampler(
+        self._tpe = _TPESampler(
             multivariate=True,
             constant_liar=True,  # trials that run elsewhere count as bad ones
             n_startup_trials=startup_trials,

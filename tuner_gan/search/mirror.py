@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -42,6 +43,7 @@ class StudyMirror:
         self._study_id = self._storage.get_study_id_from_name(self._name)
         self._ids: list[int] = []
         self._unfinished: set[int] = set()
+        self._scored: list[tuple[tuple[bool, int, float], int]] = []
         self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Sequence[FrozenTrial], notes: Mapping[str, Any]) -> None:
@@ -61,10 +63,13 @@ class StudyMirror:
                     self._storage.set_trial_intermediate_value(trial_id, step, value)
                 self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
                 self._unfinished.remove(number)
+                self._rank(frozen)
         for frozen in trials[len(self._ids) :]:
             self._ids.append(self._storage.create_new_trial(self._study_id, frozen))
             self._distributions = frozen.distributions | self._distributions
-            if not frozen.state.is_finished():
+            if frozen.state.is_finished():
+                self._rank(frozen)
+            else:
                 self._unfinished.add(frozen.number)
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._study_id, key, value)
@@ -121,13 +126,16 @@ class StudyMirror:
 
     def _choose_hidden(self, most: int) -> frozenset[int]:
         """The ids of the trials that a sampler is not shown."""
-        scored = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(scored) <= most:
+        if len(self._scored) <= most:
             return frozenset()
-        best = {trial._trial_id for trial in sorted(scored, key=self._badness)[:BEST]}
-        others = [trial._trial_id for trial in scored if trial._trial_id not in best]
+        others = sorted(self._ids[number] for _, number in self._scored[BEST:])
         places = np.linspace(0, len(others) - 1, most - BEST).round().astype(int)
         return frozenset(others) - {others[place] for place in places}
+
+    def _rank(self, trial: FrozenTrial) -> None:
+        """Adds a finished trial to those that have a score, the best first."""
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            bisect.insort(self._scored, (self._badness(trial), trial.number))
 
     def _badness(self, trial: FrozenTrial) -> tuple[bool, int, float]:
         """Sorts trials as TPE does: by their values; behind them those that were pruned, the earlier the worse."""

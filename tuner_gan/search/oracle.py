@@ -417,9 +417,10 @@ class OptunaOracle(MendedOracle):
     def _synchronize(self) -> None:
         """Takes over what this and other processes have written to the study."""
         trials = self.study.get_trials(deepcopy=False)
-        self._stored_space = self._database.get_study_user_attrs(self._study_id).get(SPACE)
-        if self._stored_space is not None and self.allow_new_entries:
-            super().update_space(keras_tuner.HyperParameters.from_config(json.loads(self._stored_space)))
+        space = self._database.get_study_user_attrs(self._study_id).get(SPACE)
+        if space not in (None, self._stored_space) and self.allow_new_entries:
+            super().update_space(keras_tuner.HyperParameters.from_config(json.loads(space)))
+        self._stored_space = space
         self._mirror.update(trials, self._database.get_study_system_attrs(self._study_id))
         for frozen in trials:
             trial_id = frozen.user_attrs.get(ID) or self._trial_id(frozen.number)
