@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from tuner_gan.errors import ConfigError, ProjectError
+from tuner_gan.errors import ConfigError, ProjectError, is_list_of
 from tuner_gan.results.records import Project, rank, read_project
 from tuner_gan.results.tables import trials_table
 
@@ -33,18 +33,23 @@ def compare(folders: Sequence[str | Path], *, mixed: bool = False) -> pd.DataFra
         ProjectError: a folder is no project, the searches have different objectives, or different reference
             classifiers while `mixed` is not set.
     """
-    is_list = isinstance(folders, Collection) and not isinstance(folders, str)
-    if not is_list or not all(isinstance(folder, str | os.PathLike) for folder in folders):
+    if not is_list_of(folders, str | os.PathLike):
         raise ConfigError(f"Expected a list of folders of searches, such as ['runs/one', 'runs/two'], got {folders!r}.")
     if not folders or len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise ConfigError(f"Expected different folders of searches, got {[str(folder) for folder in folders]}.")
     projects = [read_project(folder) for folder in folders]
     first = projects[0]
     for other in projects[1:]:
-        if (first.objective, first.direction) != (other.objective, other.direction):
+        if first.objective != other.objective:
             raise ProjectError(
                 f"{other.folder} ranks its trials by {other.objective} and {first.folder} by {first.objective}: "
                 "compare searches of one objective."
+            )
+        if first.direction != other.direction:
+            best = {"min": "lowest", "max": "highest"}
+            raise ProjectError(
+                f"{other.folder} takes the {best[other.direction]} {other.objective} for the best and {first.folder} "
+                f"the {best[first.direction]}: compare searches of one direction."
             )
         if not mixed and _fingerprint(first) != _fingerprint(other):
             raise ProjectError(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError, ProjectError, first_line, require, unknown
+from tuner_gan.errors import ConfigError, ProjectError, first_line, is_list_of, require, unknown
 from tuner_gan.images import (
     SAMPLES,
     SAMPLES_SEED,
@@ -78,7 +78,7 @@ def check_formats(formats: Sequence[str]) -> None:
     Raises:
         ConfigError: the message names the format, and what to install; or they are no list of names.
     """
-    if isinstance(formats, str) or not all(isinstance(name, str) for name in formats):
+    if not is_list_of(formats, str):
         raise ConfigError(f"Expected a list of formats, such as ['keras', 'onnx'], got {formats!r}.")
     for name in formats:
         if name not in FORMATS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tuner_gan import files
-from tuner_gan.errors import ConfigError, SelectionError
+from tuner_gan.errors import ConfigError, SelectionError, is_list_of
 from tuner_gan.quality.catalogue import EVERY
 from tuner_gan.results.checks import parse_time
 from tuner_gan.results.histories import read_histories
@@ -206,7 +206,7 @@ def select(
     """
     if top is not None and (not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1):
         raise ConfigError(f"Expected at least 1 row to show, got {top!r}: choose 1 or more.")
-    if columns is not None and not _are_names(columns):
+    if columns is not None and not (is_list_of(columns, str) and len(columns)):
         raise ConfigError(f"Expected a list of columns, such as ['rank', 'score'], got {columns!r}.")
     if sort is not None:
         name = sort.removeprefix("-")
@@ -220,12 +220,6 @@ def select(
             _check_column(table, name)
         table = table[list(dict.fromkeys(columns))]
     return table
-
-
-def _are_names(columns: Any) -> bool:
-    """Whether it is a list of texts, or what counts as one; a text alone would be read letter by letter."""
-    is_list = isinstance(columns, Collection) and not isinstance(columns, str)
-    return is_list and len(columns) > 0 and all(isinstance(name, str) for name in columns)
 
 
 def _check_column(table: pd.DataFrame, name: str) -> None:

@@ -19,7 +19,8 @@ import difflib
 import importlib.util
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 
 class TunerGANError(Exception):
@@ -87,6 +88,11 @@ def require(module: str, what: str, extra: str, package: str | None = None) -> N
     """
     if importlib.util.find_spec(module) is None:
         raise ConfigError(f"{what} needs the package {package or module}: pip install 'tuner-gan[{extra}]'.")
+
+
+def is_list_of(value: Any, kind: Any) -> bool:
+    """Tells whether it is a list of such objects, or what counts as one; a text would be read letter by letter."""
+    return isinstance(value, Collection) and not isinstance(value, str) and all(isinstance(one, kind) for one in value)
 
 
 def first_line(error: Exception) -> str:

@@ -63,6 +63,9 @@ def test_two_objectives_are_refused(tmp_path: Path) -> None:
     two = write_project(tmp_path / "two", objective={"name": "kid", "direction": "min"})
     with pytest.raises(ProjectError, match=r"two ranks its trials by kid and .*one by fcd"):
         results.compare([one, two], mixed=True)
+    three = write_project(tmp_path / "three", objective={"name": "fcd", "direction": "max"})
+    with pytest.raises(ProjectError, match=r"three takes the highest fcd for the best and .*one the lowest: compare"):
+        results.compare([one, three], mixed=True)
 
 
 def test_a_folder_counts_once(tmp_path: Path) -> None:

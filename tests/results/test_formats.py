@@ -117,7 +117,7 @@ def test_unknown_and_missing_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> 
         parse_formats(", ")
     with pytest.raises(ConfigError, match=r"Unknown format 'onx' \(did you mean 'onnx'\?\)"):
         check_formats(["keras", "onx"])
-    for no_list in ("onnx", [3]):
+    for no_list in ("onnx", [3], None):
         with pytest.raises(ConfigError, match=r"^Expected a list of formats, such as \['keras', 'onnx'\], got "):
             check_formats(no_list)  # type: ignore[arg-type]
     onnx = dataclasses.replace(FORMATS["onnx"], packages=(("no_such_module", "no-such"),))
