@@ -402,6 +402,15 @@ def test_every_setting_can_stand_in_a_file(tmp_path: Path) -> None:
     assert dataclasses.asdict(SearchConfig.load({}, str(path))) == stored
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path, points = tmp_path / "some.toml", tmp_path / "points.json"
+    path.write_bytes(b"\xef\xbb\xbfepochs = 3\r\n")
+    points.write_bytes(b'\xef\xbb\xbf[{"loss": "hinge"}]')
+    config = SearchConfig.load({"enqueue": str(points)}, str(path))
+    assert config.epochs == 3
+    assert config.points == [{"loss": "hinge"}]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
