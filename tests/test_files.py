@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,15 @@ def test_a_file_that_others_write_to_keeps_what_they_wrote(tmp_path: Path) -> No
         log.write("after")
     assert path.read_text() == "before, now, after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="a disk in memory, on Linux")
+def test_a_file_on_a_disk_in_memory_is_replaced() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "table.csv"
+        for text in ("first", "second"):
+            files.write_output(path, text)
+        assert path.read_text() == "second"
 
 
 def test_a_folder_is_no_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

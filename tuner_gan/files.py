@@ -184,8 +184,9 @@ def _place(path: Path) -> Path | None:
     """Where the file is, or will be, that `path` leads to; None for a pipe, a device or the like."""
     if path.is_dir():
         raise ProjectError(f"{path}: Is a directory.")
-    # What /dev/stdout leads to may be a file, to which others write, too.
-    if path.exists() and (not path.is_file() or path.is_relative_to("/dev") or path.is_relative_to("/proc")):
+    # What /dev/stdout or /dev/fd/3 leads to may be a file, to which others write, too; what is in /dev/shm is a file.
+    opened = path.parent in (Path("/dev"), Path("/dev/fd")) or path.is_relative_to("/proc")
+    if path.exists() and (opened or not path.is_file()):
         return None
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
