@@ -80,18 +80,16 @@ def _lost_trial(number: int, record: TrialRecord | None, pruner: str, quality: Q
         return LostTrial(str(number), "FAIL", {}, message="its record is lost")
     best = min if quality.direction == "min" else max
     planned = record.planned_epochs or sys.maxsize
+    scores: list[float] = []
     curve: dict[int, float] = {}
     for row in read_history(record):
         score, epoch = row.get(METRIC + quality.objective), int(row["epoch"] or 0)
-        if row["execution"] == 0 and score is not None and epoch < planned and is_rung(epoch, planned):
-            curve[epoch] = best([score, *curve.values()])
+        if row["execution"] == 0 and score is not None:
+            scores.append(score)  # the first epoch has one, too, and need be no rung
+            if epoch < planned and is_rung(epoch, planned):
+                curve[epoch] = best(scores)
     if pruner == "wilcoxon":
         curve = {one.execution: one.score for one in record.executions if one.finished and one.score is not None}
-    return LostTrial(
-        record.trial_id,
-        STATES.get(record.status, "FAIL"),
-        record.hyperparameters,
-        record.score,
-        curve,
-        record.message,
-    )
+    state = STATES.get(record.status, "FAIL")
+    message = record.message if state == "FAIL" else None
+    return LostTrial(record.trial_id, state, record.hyperparameters, record.score, curve, message)

@@ -259,7 +259,8 @@ class OptunaOracle(MendedOracle):
     def set_rungs(self, first: int, last: int) -> None:
         """Tells the pruner at which epoch a training is scored first, and last."""
         self._rungs = first, last
-        self.study.pruner = make_pruner(self.pruner, first, last)
+        if self._study is not None:
+            self._study.pruner = make_pruner(self.pruner, first, last)
 
     # Trials.
 

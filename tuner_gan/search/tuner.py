@@ -519,6 +519,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if self.worker is not None and files.count_workers(self.folder) > 1:  # this one is among them
             check_together(self.folder, stored["config"], config)
         if isinstance(self.oracle, OptunaOracle):
+            self.oracle.set_rungs(first_rung(epochs), epochs)  # first: what lost trials had at them is noted anew
             with ask_lock(self.folder):  # a trial that begins meanwhile is not lost
                 mend_study(self.folder, self.oracle, self.quality)
         else:
@@ -567,8 +568,6 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             spent=spent,
             finalist_epochs=0 if self._final is None else self._final.all_epochs,
         )
-        if isinstance(self.oracle, OptunaOracle):
-            self.oracle.set_rungs(first_rung(epochs), epochs)
         self._write_elapsed()
 
     def _note_elapsed(self) -> None:
