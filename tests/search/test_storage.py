@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -152,6 +154,30 @@ def test_two_copies_of_a_folder_with_one_study_are_told(tmp_path: Path, url: str
     with pytest.warns(UserWarning, match="Trials 0 of the study"):
         tuner = run_search(tmp_path / "one", max_trials=2, **settings)
     assert [record.trial_id for record in tuner.results().records] == ["1"]
+
+
+def test_a_folder_has_one_id_on_a_disk_that_knows_no_links_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.link", link)
+    first = make_id(tmp_path)
+    assert len(first) == 32
+    assert make_id(tmp_path) == first
+    assert [path.name for path in tmp_path.iterdir()] == [files.STUDY_ID]
+
+
+def test_a_folder_gets_no_id_that_was_written_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folders on full disks would have the same one, and each take the study of the other for its own."""
+
+    def fsync(number: int) -> None:
+        os.ftruncate(number, 0)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(ProjectError, match=r"study\.id cannot be written \(No space left on device\): make room"):
+        make_id(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("driver", ["", "+psycopg", "+psycopg2"])

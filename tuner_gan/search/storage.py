@@ -191,7 +191,11 @@ def _shown(url: str | None, error: Exception) -> str:
 
 
 def make_id(folder: Path) -> str:
-    """Returns the id of a project folder, which is made when it is first asked for, whichever process asks."""
+    """Returns the id of a project folder, which is made when it is first asked for, whichever process asks.
+
+    Raises:
+        ProjectError: it cannot be written.
+    """
     path = folder / files.STUDY_ID
     temporary = path.with_name(f".{secrets.token_hex(4)}.tmp.{path.name}")
     if not path.exists():
@@ -200,11 +204,17 @@ def make_id(folder: Path) -> str:
                 file.write(secrets.token_hex(16))
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(temporary, path)
-        except FileExistsError:  # another process was faster
-            pass
-        except OSError:  # a disk that knows no links
-            temporary.replace(path)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:  # another process was faster
+                pass
+            except OSError:  # a disk that knows no links
+                temporary.replace(path)
+        except OSError as error:
+            raise ProjectError(
+                f"{path} cannot be written ({error.strerror or error}): make room or fix the permissions, then run the "
+                "search again."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
     return path.read_text(encoding="ascii")
