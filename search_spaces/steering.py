@@ -13,6 +13,7 @@ from keras_tuner.engine.hyperparameters import Boolean, Fixed, Float, Int
 
 from tuner_gan.errors import ConfigError, closest
 from tuner_gan.gan.architecture import GANArchitecture
+from tuner_gan.plain_numbers import plain
 from tuner_gan.search_spaces.base import SearchSpace, Value, can_hold, declare, describe_conditions, identity
 
 Rule = Callable[[Any], Any]
@@ -242,6 +243,7 @@ def _same(value: Any, choice: Any) -> bool:
 
 def _is_a(kind: type, value: Any) -> bool:
     """Tells whether a value can stand for one of a kind: 1 for a float, but neither 1.0 nor True for an integer."""
+    value = plain(value)
     if issubclass(kind, bool) or isinstance(value, bool):
         return issubclass(kind, bool) and isinstance(value, bool)
     if issubclass(kind, int | float):

@@ -233,6 +233,7 @@ def test_a_default_is_where_the_space_starts_and_all_else_is_unchanged(
         ("size", np.int64(64)),
         ("beta", 0),
         ("flag", False),
+        ("flag", np.False_),  # as a table of trials has it
         ("given", 7),
         ("block/width", 5),
     ],
