@@ -364,18 +364,27 @@ class Suspicious(FullQuality):
         return super().evaluate(images, labels, second=second)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_generator_costs_a_finalist_its_second_opinion(damage: str, tmp_path: Path) -> None:
+FINALISTS: dict[str, Any] = SEARCH | {"max_trials": 2, "finalists": 2, "finalist_seeds": 1}
+
+
+@pytest.fixture(scope="module")
+def unheard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that was interrupted when its finalists were trained, and nobody had been asked about them."""
+    directory = tmp_path_factory.mktemp("unheard")
     quality = Suspicious(blobs())
-    settings = SEARCH | {"quality": quality, "max_trials": 2, "finalists": 2, "finalist_seeds": 1}
     quality.is_heard = False
     with pytest.raises(KeyboardInterrupt):
-        run_search(tmp_path, **settings)
-    quality.is_heard = True
+        run_search(directory, quality=quality, **FINALISTS)
+    return directory
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_generator_costs_a_finalist_its_second_opinion(damage: str, unheard: Path, tmp_path: Path) -> None:
+    shutil.copytree(unheard / "search", tmp_path / "search")
     before = {record.trial_id: record for record in load(tmp_path / "search").records}
     path = before["final_0"].folder / files.GENERATOR
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    tuner, warned = go_on(tmp_path, **settings)
+    tuner, warned = go_on(tmp_path, quality=Suspicious(blobs()), **FINALISTS)
     assert len(warned) == 1
     assert warned[0].startswith(f"final_0 has no second opinion: {path} cannot be loaded as a Keras model: ")
     after = {record.trial_id: record for record in tuner.results().records}
