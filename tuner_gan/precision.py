@@ -37,3 +37,9 @@ def precision(policy: str | keras.DTypePolicy) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def clear_session() -> None:
+    """Has Keras forget the networks that were built before, as its own function does, which forgets the policy, too."""
+    with precision(keras.config.dtype_policy()):
+        keras.backend.clear_session()

@@ -25,6 +25,7 @@ from tuner_gan.datasets import DataSplits, from_arrays
 from tuner_gan.errors import ConfigError, ProjectError, SearchError, SelectionError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
+from tuner_gan.precision import precision
 from tuner_gan.quality import QualityEvaluator
 from tuner_gan.results import load
 from tuner_gan.results.records import TrialRecord
@@ -825,3 +826,19 @@ def test_a_distribution_strategy(tmp_path: Path) -> None:
     assert strategies == [strategy]
     assert tuner.results().best.score is not None
     assert isinstance(tuner.get_best_models()[0], keras.Model)
+
+
+def test_the_precision_that_the_user_has_set(tmp_path: Path) -> None:
+    trained: list[str] = []
+
+    class Watched(EagerHyperModel):
+        def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+            gan = super().build(hp)
+            trained.append(gan.generator.layers[1].compute_dtype)
+            return gan
+
+    with precision("mixed_float16"):
+        tuner = run_search(tmp_path, hypermodel=Watched(SHAPE, TinySpace()), finalists=1, finalist_seeds=1, epochs=1)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    assert trained == ["float16"] * 3
+    assert tuner.results().best.score is not None

@@ -18,6 +18,7 @@ from tuner_gan.errors import DegenerateError, ProjectError, QualityError
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.gan.model import GAN
 from tuner_gan.images import SAMPLES, generate_images, measure_speed
+from tuner_gan.precision import clear_session
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.results.checks import Value
 from tuner_gan.results.records import (
@@ -249,7 +250,7 @@ class TrialRun:
     def _build(self, build: Callable[[], GAN], seed: int, max_model_size: int | None) -> GAN:
         with self._times.spent_on("build_s"):
             if not self._recorders:  # between two executions it would also forget the compiled step
-                keras.backend.clear_session()
+                clear_session()
             keras.utils.set_random_seed(seed)
             gan = build()
         sizes = gan.generator.count_params(), gan.discriminator.count_params()
