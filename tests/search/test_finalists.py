@@ -195,6 +195,31 @@ def test_what_the_user_does_with_a_trial_is_done_again(tmp_path: Path) -> None:
     assert hypermodel.noted[4:] == [pytest.approx(pair) for pair in done]
 
 
+class Scoped(EagerHyperModel):
+    """A user's `build` whose hyperparameters depend on some of the search space."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> GAN:
+        gan = super().build(hp)
+        assert hp.Int("generator_width", 4, 8) == gan.architecture.generator.widths[0]
+        with hp.conditional_scope("generator_depth", [1]):
+            rate = hp.Choice("shallow", [2e-3, 3e-3])
+            beta = hp.Choice("beta", [0.25, 0.75], parent_name="shallow", parent_values=[3e-3])
+        assert (beta is None) == (rate != 3e-3)
+        gan.generator_optimizer.learning_rate = rate or hp.Choice("deep", [4e-3, 5e-3])
+        return gan
+
+
+def test_what_depends_on_the_search_space_does_so_again(tmp_path: Path) -> None:
+    tuner = run_search(tmp_path, hypermodel=Scoped(SHAPE, TinySpace()), max_trials=4, finalists=4, finalist_seeds=1)
+    records = tuner.results().records
+    assert [record.status for record in records] == ["COMPLETED"] * 8
+    assert {record.hyperparameters["generator_depth"] for record in records} == {1, 2}
+    for record, gan in zip(records, tuner.get_best_models(8), strict=True):
+        trial = record if record.repeats is None else tuner.results().trial(record.repeats)
+        values = trial.hyperparameters
+        assert float(gan.generator_optimizer.learning_rate) == pytest.approx(values.get("shallow") or values["deep"])
+
+
 def test_the_stored_architecture_is_built_whatever_became_of_the_space(searched: GANTuner) -> None:
     trial = searched.results().trial("1")
     build, _ = repeat(GANHyperModel(SHAPE, TinySpace(widest=300)), trial)

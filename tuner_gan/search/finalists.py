@@ -27,6 +27,7 @@ from tuner_gan.quality.guards import FLAGS
 from tuner_gan.results.export import load_generator
 from tuner_gan.results.records import COMPLETED, FINALIST, TrialRecord
 from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search_spaces.base import declare, make_point
 
 QUESTIONS_SHARE = 0.1
 """Share of a search's time that the second opinion on them may take; where it takes more, it is left out."""
@@ -192,10 +193,14 @@ def repeat(hypermodel: GANHyperModel, trial: TrialRecord) -> tuple[Callable[[], 
         trial: its record; a baseline was no work of the hypermodel.
     """
     space = _StoredArchitecture(trial.folder / files.ARCHITECTURE)
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(trial.hyperparameters)
     if trial.origin == "baseline":
-        return lambda: make_gan(space.sample(hp)), GAN.fit
+        return lambda: make_gan(space.sample(keras_tuner.HyperParameters())), GAN.fit
+    known = trial.hyperparameters
+    # Not its values alone: what `build` and `fit` declare may depend on what the search space has declared.
+    hp = make_point(declare(hypermodel.search_space).space, lambda one: known.get(one.name, one.default))
+    for name, value in known.items():
+        if name not in hp:
+            hp.Fixed(name, value)
     again = copy.copy(hypermodel)
     again.search_space = space
     # KerasTuner binds `build` to the object that it was made for, so the copy's own is called by its class.
