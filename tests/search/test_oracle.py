@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 import optuna
 import pytest
@@ -707,6 +708,27 @@ def test_any_tuner_can_use_it(tmp_path: Path) -> None:
     assert rates[0] is None  # it added the hyperparameter, at its default
     assert len(set(rates[1:])) == 4
     assert scores[1:] == rates[1:4]
+
+
+def test_any_tuner_finds_the_metrics_of_earlier_trials_again(tmp_path: Path) -> None:
+    class Plain(keras_tuner.Tuner):  # type: ignore[misc]
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+            rate = trial.hyperparameters.Float("rate", 0.1, 0.5)
+            history = keras.callbacks.History()
+            history.history = {"val_accuracy": [rate, 2 * rate, 0.0], "loss": [3.0, 2.0, 1.0]}
+            return history
+
+    def make(limit: int) -> Any:
+        oracle = OptunaOracle("val_accuracy", limit)
+        return Plain(oracle, directory=str(tmp_path), project_name="plain")
+
+    def found(tuner: Any) -> list[Any]:
+        return [(one.score, one.best_step, one.metrics.get_config()) for one in tuner.oracle.get_best_trials(9)]
+
+    tuner = make(2)
+    tuner.search(verbose=0)
+    assert [step for _, step, _ in found(tuner)] == [1, 1]
+    assert found(make(2)) == found(tuner)
 
 
 def test_a_tuner_that_declares_its_space_only_once_goes_on_as_if_it_had_not_ended(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ SCORE = "score"
 """User attribute: the score of a trial that was pruned, whose value is that of its last rung."""
 MESSAGE = "message"
 """User attribute: why a trial failed."""
+METRICS = "metrics"
+"""User attribute: what KerasTuner keeps of a trial's metrics, and its best step, as JSON, if there is more to it than
+the score."""
 DECISION = "decision"
 """User attribute: the latest step that a pruner has judged, and whether it ends the trial."""
 SPACE = "space"
@@ -476,6 +479,10 @@ class OptunaOracle(MendedOracle):
             trial.metrics.register(self.objective.name, direction=self._direction)
             trial.metrics.update(self.objective.name, score)
             trial.score, trial.best_step = score, 0
+        kept = json.loads(frozen.user_attrs.get(METRICS, "null"))
+        if kept:
+            trial.metrics = type(trial.metrics).from_config(kept)  # which has no public name
+            trial.best_step = kept["best_step"]
         self.end_order.append(trial.trial_id)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
@@ -544,6 +551,8 @@ class OptunaOracle(MendedOracle):
             notes[SCORE] = trial.score
         else:
             state, score = TrialState.COMPLETE, trial.score
+        if trial.best_step or trial.metrics.metrics.keys() - {self.objective.name}:
+            notes[METRICS] = json.dumps({**trial.metrics.get_config(), "best_step": trial.best_step})
         if notes and not self._find(trial.trial_id).state.is_finished():  # by a try that was cut off
             for key, note in notes.items():
                 self._note(number, key, note)
