@@ -203,9 +203,15 @@ def test_a_bayesian_search_that_is_cut_draws_what_one_that_is_not_draws(tmp_path
     assert end(cut, 0.2) == end(whole, 0.2)
 
 
-def test_a_grid_that_is_cut_is_covered_once(tmp_path: Path) -> None:
-    run_search(tmp_path, oracle="grid", max_trials=2, space=TinySpace(widest=5), epochs=1, eager=True)
-    tuner = run_search(tmp_path, oracle="grid", max_trials=None, space=TinySpace(widest=5), epochs=1, eager=True)
+@pytest.mark.parametrize("own", [False, True])
+def test_a_grid_that_is_cut_is_covered_once(own: bool, tmp_path: Path) -> None:
+    def search(most: int | None) -> GANTuner:
+        oracle = keras_tuner.oracles.GridSearchOracle(FCD, most) if own else "grid"
+        space = TinySpace(widest=5)
+        return run_search(tmp_path, oracle=oracle, max_trials=most, space=space, epochs=1, eager=True)
+
+    search(2)
+    tuner = search(None)
     points = [tuple(sorted(record.hyperparameters.items())) for record in tuner.results().records]
     # One layer of 4 or 5, or two of them.
     assert len(points) == len(set(points)) == 2 + 2 * 2

@@ -39,16 +39,7 @@ class HyperbandOracle(MendedOracle, keras_tuner.oracles.HyperbandOracle):  # typ
 
 
 class GridSearchOracle(MendedOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """KerasTuner's grid search, which goes on after an interruption; a project notes its oracle by this name."""
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores a state; KerasTuner forgets which trials it is at, and so would end the search."""
-        super().set_state(state)
-        values = {trial_id: self.trials[trial_id].hyperparameters.values for trial_id in self.start_order}
-        self._ordered_ids = keras_tuner.src.tuners.gridsearch.LinkedList()
-        for trial_id in sorted(values, key=functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))):
-            self._ordered_ids.insert(trial_id)
-        self._populate_next = list(self.start_order)  # what comes after most of them was tried, and is not again
+    """KerasTuner's grid search; a project notes its oracle by this name."""
 
     # KerasTuner's own two mix up hyperparameters of one name that are declared under two conditions.
 
@@ -76,6 +67,15 @@ class GridSearchOracle(MendedOracle, keras_tuner.oracles.GridSearchOracle):  # t
                 fixed[id(last)] = following[0]
                 return dict(make_point(space.space, functools.partial(_value, fixed)).values)
         return None
+
+
+def find_place(oracle: keras_tuner.oracles.GridSearchOracle) -> None:
+    """Tells a grid search that goes on which trials it is at: KerasTuner forgets, and so would end the search."""
+    values = {trial_id: oracle.trials[trial_id].hyperparameters.values for trial_id in oracle.start_order}
+    oracle._ordered_ids = keras_tuner.src.tuners.gridsearch.LinkedList()
+    for trial_id in sorted(values, key=functools.cmp_to_key(lambda a, b: oracle._compare(values[a], values[b]))):
+        oracle._ordered_ids.insert(trial_id)
+    oracle._populate_next = list(oracle.start_order)  # what comes after most of them was tried, and is not again
 
 
 def _active(space: keras_tuner.HyperParameters, values: Mapping[str, Value]) -> list[Any]:

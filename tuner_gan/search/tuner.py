@@ -59,7 +59,7 @@ from tuner_gan.search.interrupts import InterruptGuard
 from tuner_gan.search.mending import mend_records, mend_study
 from tuner_gan.search.names import ORACLES, SAMPLERS
 from tuner_gan.search.oracle import MendedOracle, OptunaOracle
-from tuner_gan.search.oracles import make_oracle, name_oracle, name_storage
+from tuner_gan.search.oracles import find_place, make_oracle, name_oracle, name_storage
 from tuner_gan.search.plain_errors import plain_errors
 from tuner_gan.search.project import CONTINUED, check_together, describe, training_fingerprint
 from tuner_gan.search.project_folder import ProjectFolder
@@ -306,6 +306,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         ended = (status.COMPLETED, status.FAILED)
         queue = [trial_id for trial_id in queue if self.oracle.trials[trial_id].status not in ended]
         self.oracle.set_state({**state["oracle"], "ongoing_trials": {}, "retry_queue": queue})
+        if isinstance(self.oracle, keras_tuner.oracles.GridSearchOracle):
+            find_place(self.oracle)
 
     def save(self) -> None:
         """Writes the state of the search, atomically."""
