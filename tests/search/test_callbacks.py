@@ -65,6 +65,15 @@ def test_each_execution_has_copies_that_find_the_score_at_every_epoch(tmp_path: 
     assert [score for _, _, score in Seen.everything] == list(latest)
 
 
+def test_each_execution_has_a_log_of_its_own_for_tensorboard(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, executions_per_trial=2, max_trials=1, finalists=1, finalist_seeds=1, eager=True)
+    log = keras.callbacks.TensorBoard(tmp_path / "logs")
+    tuner.search(blobs(), epochs=1, callbacks=[log])
+    assert log.log_dir == str(tmp_path / "logs")
+    written = {str(path.parent.relative_to(tmp_path / "logs")) for path in tmp_path.glob("logs/**/events.*")}
+    assert written == {"0/execution0/train", "0/execution1/train", "final_0/execution0/train"}
+
+
 class Rising(MeanQuality):
     """Each score is worse than the one before."""
 

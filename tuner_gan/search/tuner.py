@@ -393,7 +393,8 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
             callbacks: Keras callbacks; each execution gets its own copies, and finds the latest scores in `logs`, which
                 are the same from one rung to the next: the `patience` of an `EarlyStopping` on a score must be longer
                 than that, a third of the epochs for instance. One that goes on after an interruption gets new copies,
-                which have not seen its earlier epochs.
+                which have not seen its earlier epochs. As in KerasTuner, a `TensorBoard` writes to
+                `log_dir/trial_id/executionN`.
             verbose: 0, the default, for silence; 1 for KerasTuner's table of each trial's hyperparameters, its score
                 and the best one so far, with Keras's bar for each epoch; 2 for the same with one line an epoch instead
                 of bars, scores in it. `tuner-gan watch FOLDER` shows a silent search from a terminal.
@@ -938,7 +939,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                         recorder,
                         self._interrupter(),
                         *self._loggers(record.trial_id, hyperparameters(), recorder),
-                        *self._deepcopy_callbacks(list(callbacks)),
+                        *self._copies(callbacks, record.trial_id, recorder.execution),
                     ],
                     verbose=verbose,
                 ),
@@ -960,6 +961,16 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 return build()
 
         return build_in_scope
+
+    def _copies(
+        self, callbacks: Sequence[keras.callbacks.Callback], trial_id: str, execution: int
+    ) -> list[keras.callbacks.Callback]:
+        """The user's callbacks for an execution; as in KerasTuner, each has a log of its own for TensorBoard."""
+        copies: list[keras.callbacks.Callback] = self._deepcopy_callbacks(list(callbacks))
+        for callback in copies:
+            if isinstance(callback, keras.callbacks.TensorBoard):
+                callback.log_dir = self._get_tensorboard_dir(callback.log_dir, trial_id, execution)
+        return copies
 
     def _interrupter(self) -> keras.callbacks.Callback:
         """Hears Ctrl-C after each batch, and notes the search's time now and then, in case the process is killed."""
