@@ -98,6 +98,21 @@ def test_an_oracle_that_does_not_fit(oracle: Any, message: str, tmp_path: Path) 
         make_tuner(tmp_path, oracle=oracle)
 
 
+def test_an_oracle_that_allows_no_others_has_all_hyperparameters_of_the_space(tmp_path: Path) -> None:
+    def make(own: keras_tuner.HyperParameters, **changes: Any) -> GANTuner:
+        return make_tuner(tmp_path, oracle=OptunaOracle(FCD, hyperparameters=own, allow_new_entries=False), **changes)
+
+    whole = keras_tuner.HyperParameters()
+    TinySpace().sample(whole)
+    make(whole)
+    part = keras_tuner.HyperParameters()
+    part.Int("generator_width", 4, 6)
+    message = "allow_new_entries=False, but its hyperparameters lack generator_depth, generator_width_2 of the search"
+    with pytest.raises(ConfigError, match=message):
+        make(part, overwrite=True)
+    assert (tmp_path / "search" / files.SEARCH).exists()
+
+
 def test_a_metric_to_maximise(tmp_path: Path) -> None:
     class Brightest(MeanQuality):
         objective = "brightness"

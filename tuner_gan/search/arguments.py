@@ -18,6 +18,7 @@ from tuner_gan.image_labels import check_class_indices
 from tuner_gan.plain_numbers import plain
 from tuner_gan.quality.evaluator import QualityEvaluator
 from tuner_gan.search.hypermodel import GANHyperModel
+from tuner_gan.search_spaces.base import SearchSpace, declare
 
 
 def check_pair(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
@@ -41,11 +42,12 @@ def check_pair(hypermodel: GANHyperModel, quality: QualityEvaluator) -> None:
         )
 
 
-def check_oracle(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
+def check_oracle(oracle: keras_tuner.Oracle, quality: QualityEvaluator, space: SearchSpace) -> None:
     """Refuses an oracle that seeks something else than what the evaluator scores, or is to try trials again.
 
     Raises:
-        ConfigError: its objective or direction is another, it has retries, or it is no oracle.
+        ConfigError: its objective or direction is another, it has retries, it allows no hyperparameters but its own and
+            the search space has others, or it is no oracle.
     """
     if not isinstance(oracle, keras_tuner.Oracle):
         raise ConfigError(f"oracle must be a name or a keras_tuner.Oracle, but got {oracle!r}.")
@@ -63,6 +65,14 @@ def check_oracle(oracle: keras_tuner.Oracle, quality: QualityEvaluator) -> None:
             f"max_retries_per_trial of the oracle must be 0, but got {oracle.max_retries_per_trial}: a trial that has "
             "failed is not trained again."
         )
+    if not oracle.allow_new_entries:
+        own = oracle.get_space()
+        others = [parameter.name for parameter in declare(space, own.copy()).space[len(own.space) :]]
+        if others:
+            raise ConfigError(
+                f"The oracle has allow_new_entries=False, but its hyperparameters lack {', '.join(others)} of the "
+                "search space: declare all of them there, or fix and narrow them in the search space instead."
+            )
 
 
 def check_worker(worker: str, overwrite: bool) -> None:

@@ -225,7 +225,7 @@ class GANTuner(keras_tuner.Tuner):  # type: ignore[misc]
         else:
             enqueue = ()
         self._points = [{name: plain(value) for name, value in point.items()} for point in enqueue]
-        check_oracle(oracle, quality)
+        check_oracle(oracle, quality, hypermodel.search_space)
         if worker is not None and not isinstance(oracle, OptunaOracle):
             raise ConfigError(f"Workers need one of Optuna's samplers as oracle, but got {name_oracle(oracle)}.")
         self.folder = Path(directory or ".") / (project_name or "untitled_project")
