@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras_tuner
 
-from tuner_gan.errors import ConfigError
+from tuner_gan.errors import ConfigError, is_list_of
 from tuner_gan.gan.architecture import GANArchitecture
 from tuner_gan.search_spaces.built_in import BuiltInSpace
 from tuner_gan.search_spaces.widths import WidthRange, halvings, sample_width_rule
@@ -32,7 +32,7 @@ class ResNetSpace(BuiltInSpace):
     def __init__(
         self, image_shape: tuple[int, int, int], classes: int = 0, blocks: Sequence[str] = ("resnet", "sndcgan")
     ) -> None:
-        if isinstance(blocks, str) or not blocks or {"dense", "conv"} & set(blocks):
+        if not is_list_of(blocks, str) or not blocks or {"dense", "conv"} & set(blocks):
             raise ConfigError(
                 f"blocks must be a list of at least one block's name, such as ['resnet'], but got {blocks!r}."
             )

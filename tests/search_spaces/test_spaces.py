@@ -245,11 +245,11 @@ def test_blocks_of_one_s_own_are_searched() -> None:
     space = ResNetSpace((28, 28, 1), blocks=["sndcgan", "somebody's"])
     block = next(parameter for parameter in declare(space).space if parameter.name == "block")
     assert (list(block.values), block.default) == (["sndcgan", "somebody's"], "sndcgan")
-    for wrong in ((), "resnet", ("resnet", "conv")):
+    for wrong in ((), "resnet", ("resnet", "conv"), None, 5, [5]):
         with pytest.raises(
             ConfigError, match=r"blocks must be a list of at least one block's name, such as \['resnet'\]"
         ):
-            ResNetSpace((28, 28, 1), blocks=wrong)
+            ResNetSpace((28, 28, 1), blocks=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", SPACES)
