@@ -184,7 +184,7 @@ def slices(results: SearchResults) -> go.Figure:
         _add_trials(figure, shown, name, "score", legend=index == 0, **place)
         scale = "log" if _is_log(results, name) else None if number else "category"
         figure.update_xaxes(type=scale, exponentformat=EXPONENT, **place)
-    figure.update_yaxes(type=_axis(table["score"], results), exponentformat=EXPONENT, title=None)
+    _scale_scores(figure, table["score"], results)
     figure.update_yaxes(title=_plain(results.project.objective), col=1)
     figure.update_annotations(font_size=11)  # long names stand side by side
     # The legend is above the titles of the panels, in pixels: its place is a part of the panels' height.
@@ -254,7 +254,7 @@ def pareto(results: SearchResults) -> go.Figure:
             col=place,
         )
         figure.update_xaxes(type="log", title=title, row=1, col=place)
-    figure.update_yaxes(type=_axis(table["score"], results), exponentformat=EXPONENT)
+    _scale_scores(figure, table["score"], results)
     figure.update_yaxes(title=_score_title(results), col=1)
     figure.update_layout(_LAYOUT)
     return figure if len(front) else _empty(figure, NO_TRIAL)
@@ -386,7 +386,8 @@ _LAYOUT: Final[dict[str, Any]] = {
 def _figure(results: SearchResults, x: str, y: str) -> go.Figure:
     figure = go.Figure(layout=_LAYOUT)
     figure.update_xaxes(title=x)
-    figure.update_yaxes(title=y, type=_axis(_scored(results)["score"], results), exponentformat=EXPONENT)
+    figure.update_yaxes(title=y)
+    _scale_scores(figure, _scored(results)["score"], results)
     return figure
 
 
@@ -411,6 +412,11 @@ def _score_title(results: SearchResults) -> str:
 def _axis(scores: pd.Series[Any], results: SearchResults) -> str:
     """A logarithmic one for distances, which range over decades."""
     return "log" if results.project.direction == "min" and len(scores) and (scores > 0).all() else "linear"
+
+
+def _scale_scores(figure: go.Figure, scores: pd.Series[Any], results: SearchResults) -> None:
+    """Has all vertical axes of a figure show scores."""
+    figure.update_yaxes(type=_axis(scores, results), exponentformat=EXPONENT)
 
 
 def _add_trials(figure: go.Figure, table: pd.DataFrame, x: str, y: str, legend: bool = True, **place: int) -> None:
